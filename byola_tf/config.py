@@ -1,0 +1,317 @@
+"""The configuration tree of an experiment; its defaults are the paper's v2 model.
+
+Plain dataclasses, so that `ml_collections.config_flags` can override any field
+from the command line (`--config.train.batch_size=64`) and so that a resolved
+configuration travels as JSON inside every checkpoint and exported model.
+References are to Niizumi et al., TASLP 2023 (v2) and IJCNN 2021 (v1).
+"""
+
+import dataclasses
+import json
+import math
+from typing import Any, Optional
+
+EPSILON = 1.1920929e-07  # float32 machine epsilon: inside every logarithm
+
+
+@dataclasses.dataclass
+class FrontendConfig:
+    """Waveform to log-mel spectrogram (TASLP section III-B).
+
+    Attributes:
+        sample_rate: sampling rate of the waveform, Hz.
+        n_fft: length of the Fourier transform, samples.
+        win_length: length of the Hann window, samples; at most `n_fft`.
+        hop_length: distance between frames, samples.
+        n_mels: number of mel bins.
+        f_min: lower edge of the lowest mel filter, Hz.
+        f_max: upper edge of the highest mel filter, Hz.
+        mel_scale: "slaney" with area normalisation (v2), or "htk" without (v1).
+    """
+
+    sample_rate: int = 16000
+    n_fft: int = 1024
+    win_length: int = 1024
+    hop_length: int = 160
+    n_mels: int = 64
+    f_min: float = 60.0
+    f_max: float = 7800.0
+    mel_scale: str = "slaney"
+
+    def num_frames(self, num_samples: int) -> int:
+        """Number of log-mel frames of `num_samples` samples."""
+        return 1 + num_samples // self.hop_length
+
+
+@dataclasses.dataclass
+class DataConfig:
+    """Where the sounds come from and how they are cut.
+
+    Attributes:
+        pattern: a folder, or a glob in which `**` stands for any number of
+            folders. Files without an audio extension are ignored.
+        unit_seconds: length of one training crop, seconds.
+        cache_dir: where decoded 16-bit waveforms are kept; "" means
+            `WORKDIR/cache`.
+        cache_limit_gb: above this size nothing is cached and every epoch
+            decodes the files again.
+        statistics_samples: number of random crops from which the corpus mean
+            and standard deviation are computed.
+        num_decode_threads: threads that decode files.
+    """
+
+    pattern: str = ""
+    unit_seconds: float = 0.95
+    cache_dir: str = ""
+    cache_limit_gb: float = 20.0
+    statistics_samples: int = 10_000
+    num_decode_threads: int = 4
+
+
+@dataclasses.dataclass
+class AugmentConfig:
+    """The chain that turns a log-mel into two views (TASLP section III-C).
+
+    Attributes:
+        blocks: the augmentations in order, a subset of "mixup", "resize_crop",
+            "fade" and "gaussian".
+        mixup_ratio: upper bound of the background's weight (alpha).
+        bank_size: number of past inputs kept as backgrounds.
+        canvas_time_scale: canvas length of the random resize crop, in inputs.
+        crop_mel_range: crop height drawn from this range, in inputs.
+        crop_time_range: crop width drawn from this range, in inputs.
+        fade_range: head and tail of the linear fader are in [-range, range].
+        gaussian_ratio: upper bound of the noise ratio of "gaussian".
+        post_normalize: whether both views of a batch are normalised together.
+    """
+
+    blocks: tuple[str, ...] = ("mixup", "resize_crop", "fade")
+    mixup_ratio: float = 0.2
+    bank_size: int = 2048
+    canvas_time_scale: float = 1.5
+    crop_mel_range: tuple[float, float] = (0.6, 1.5)
+    crop_time_range: tuple[float, float] = (0.6, 1.5)
+    fade_range: float = 1.0
+    gaussian_ratio: float = 0.4
+    post_normalize: bool = True
+
+
+@dataclasses.dataclass
+class EncoderConfig:
+    """The convolutional encoder (TASLP section III-D, figure 3).
+
+    Attributes:
+        n_mels: mel bins of the input.
+        num_blocks: convolution blocks; each halves time and mel.
+        channels: convolution channels.
+        hidden_units: width of the first dense layer.
+        output_units: width of the second dense layer (the global features).
+        dropout: rate between the two dense layers.
+        concatenate_local: whether the flattened convolution features go in
+            front of the dense ones (v2) or not (v1).
+        pooling: over time: "mean+max" (their sum), "mean" or "max".
+    """
+
+    n_mels: int = 64
+    num_blocks: int = 2
+    channels: int = 64
+    hidden_units: int = 2048
+    output_units: int = 2048
+    dropout: float = 0.3
+    concatenate_local: bool = True
+    pooling: str = "mean+max"
+
+    @property
+    def time_stride(self) -> int:
+        """Log-mel frames per frame embedding."""
+        return 2**self.num_blocks
+
+    @property
+    def local_units(self) -> int:
+        """Width of the flattened convolution features."""
+        return self.channels * (self.n_mels // self.time_stride)
+
+    @property
+    def embedding_size(self) -> int:
+        """Width of a frame embedding and of a clip embedding."""
+        return self.output_units + self.local_units * self.concatenate_local
+
+
+@dataclasses.dataclass
+class BYOLConfig:
+    """Heads and target network (Grill et al. 2020; TASLP section III-A).
+
+    Attributes:
+        hidden_units: hidden width of projector and predictor.
+        projection_units: output width of projector and predictor.
+        ema_decay: share of the old target weights kept by each step (tau).
+    """
+
+    hidden_units: int = 4096
+    projection_units: int = 256
+    ema_decay: float = 0.99
+
+
+@dataclasses.dataclass
+class TrainConfig:
+    """Optimisation and bookkeeping.
+
+    Attributes:
+        batch_size: crops per step over all devices.
+        epochs: passes over the corpus.
+        steps: number of steps; overrides `epochs` when given.
+        learning_rate: Adam's, constant.
+        adam_epsilon: Adam's epsilon, as Keras applies it.
+        log_every_steps: steps between logged losses.
+        checkpoint_every_steps: steps between checkpoints; an epoch when 0.
+        keep_checkpoints: number of newest checkpoints kept.
+    """
+
+    batch_size: int = 256
+    epochs: int = 100
+    steps: Optional[int] = None
+    learning_rate: float = 1e-4
+    adam_epsilon: float = 1e-8
+    log_every_steps: int = 10
+    checkpoint_every_steps: int = 0
+    keep_checkpoints: int = 2
+
+
+@dataclasses.dataclass
+class Config:
+    """Everything that defines an experiment; see the sections' docstrings."""
+
+    seed: int = 42
+    frontend: FrontendConfig = dataclasses.field(default_factory=FrontendConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
+    byol: BYOLConfig = dataclasses.field(default_factory=BYOLConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    @property
+    def unit_samples(self) -> int:
+        """Length of one training crop, samples."""
+        return int(round(self.frontend.sample_rate * self.data.unit_seconds))
+
+    @property
+    def unit_frames(self) -> int:
+        """Length of one training crop, log-mel frames."""
+        return self.frontend.num_frames(self.unit_samples)
+
+    def to_json(self) -> str:
+        """The tree as indented JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """Reads what `to_json` wrote; absent fields keep their defaults.
+
+        Raises:
+            ValueError: the text names a field that does not exist.
+        """
+        return _from_dict(cls, json.loads(text), "config")
+
+    def validate(self) -> "Config":
+        """Returns itself if every value is in range.
+
+        Raises:
+            ValueError: names the first field that is not, with its value.
+        """
+        for name, ok, rule in _rules(self):
+            if not ok:
+                raise ValueError(
+                    f"`config.{name}` must {rule}. Received: {_value(self, name)!r}."
+                )
+        return self
+
+
+def _value(config: Config, name: str) -> Any:
+    value = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _from_dict(cls: type, values: dict, path: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ValueError(
+            f"`{path}` has no field named {unknown[0]!r}. "
+            f"Its fields are: {', '.join(fields)}."
+        )
+    arguments = {}
+    for name, value in values.items():
+        default = fields[name].default_factory
+        if dataclasses.is_dataclass(default):
+            value = _from_dict(default, value, f"{path}.{name}")
+        elif isinstance(value, list):
+            value = tuple(value)
+        arguments[name] = value
+    return cls(**arguments)
+
+
+def _rules(config: Config):
+    """Yields (field, whether it holds, rule in words)."""
+    frontend, augment, encoder = config.frontend, config.augment, config.encoder
+    blocks = ("mixup", "resize_crop", "fade", "gaussian")
+    yield (
+        "frontend.mel_scale",
+        frontend.mel_scale in ("slaney", "htk"),
+        "be 'slaney' or 'htk'",
+    )
+    yield (
+        "frontend.win_length",
+        0 < frontend.win_length <= frontend.n_fft,
+        "be between 1 and `n_fft`",
+    )
+    yield (
+        "frontend.f_max",
+        frontend.f_min < frontend.f_max <= frontend.sample_rate / 2,
+        "lie between `f_min` and half of `sample_rate`",
+    )
+    yield (
+        "data.unit_seconds",
+        math.isfinite(config.data.unit_seconds)
+        and config.unit_frames >= encoder.time_stride,
+        f"cover at least {encoder.time_stride} log-mel frames",
+    )
+    yield (
+        "augment.blocks",
+        all(block in blocks for block in augment.blocks),
+        f"be a subset of {blocks}",
+    )
+    yield "augment.mixup_ratio", 0 <= augment.mixup_ratio < 1, "lie in [0, 1)"
+    yield "augment.bank_size", augment.bank_size >= 0, "not be negative"
+    yield (
+        "augment.canvas_time_scale",
+        augment.canvas_time_scale >= 1,
+        "be at least 1",
+    )
+    yield (
+        "encoder.n_mels",
+        encoder.n_mels == frontend.n_mels and encoder.local_units > 0,
+        f"equal `config.frontend.n_mels` ({frontend.n_mels}) and leave a bin "
+        f"after {encoder.num_blocks} halvings",
+    )
+    yield "encoder.dropout", 0 <= encoder.dropout < 1, "lie in [0, 1)"
+    yield (
+        "encoder.pooling",
+        encoder.pooling in ("mean+max", "mean", "max"),
+        "be 'mean+max', 'mean' or 'max'",
+    )
+    yield "byol.ema_decay", 0 <= config.byol.ema_decay <= 1, "lie in [0, 1]"
+    yield "train.batch_size", config.train.batch_size >= 2, "be at least 2"
+    yield "train.epochs", config.train.epochs >= 1, "be at least 1"
+    yield (
+        "train.steps",
+        config.train.steps is None or config.train.steps >= 1,
+        "be at least 1, or None",
+    )
+    yield "train.learning_rate", config.train.learning_rate > 0, "be positive"
+    yield (
+        "train.log_every_steps",
+        config.train.log_every_steps >= 1,
+        "be at least 1",
+    )

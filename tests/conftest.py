@@ -1,0 +1,27 @@
+"""Fixtures shared by the tests."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+SHARED = pathlib.Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Opens a golden file by name as an npz archive."""
+    import numpy as np
+
+    return lambda name: np.load(GOLDEN / name)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder `../shared`; the test is skipped where it is absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"needs real recordings in {SHARED}, which is absent")
+    return SHARED
