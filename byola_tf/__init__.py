@@ -1,0 +1,50 @@
+"""BYOL for Audio in TensorFlow: general-purpose audio embeddings.
+
+The names below are the public interface; everything further is reached by
+module (`byola_tf.audio.load`). Attributes are imported on first use, so that
+`import byola_tf` costs nothing.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Config": "config",
+    "log_mel_spectrogram": "frontend",
+    "make_views": "augment",
+    "Encoder": "encoder",
+    "BYOL": "byol",
+    "Embedder": "embedder",
+    "load": "embedder",
+    "UserError": "errors",
+}
+_MODULES = (
+    "audio",
+    "augment",
+    "byol",
+    "checkpoint",
+    "config",
+    "embedder",
+    "encoder",
+    "errors",
+    "frontend",
+    "heads",
+    "losses",
+    "normalize",
+    "pipeline",
+    "waveforms",
+)
+__all__ = [*_PUBLIC, *_MODULES, "__version__"]
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"byola_tf.{_PUBLIC[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"byola_tf.{name}")
+    raise AttributeError(f"module 'byola_tf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

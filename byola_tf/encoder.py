@@ -1,0 +1,133 @@
+"""The encoder: convolution blocks, MLP, concatenation, temporal pooling.
+
+TASLP section III-D and figure 3 (v2); IJCNN section III-C (v1). Inside, shapes
+are [batch, time, mel, channel]: flattening the last two gives mel-major,
+channel-minor frame features, as in published checkpoints.
+"""
+
+import keras
+import tensorflow as tf
+
+from byola_tf import heads
+from byola_tf.config import EncoderConfig
+
+
+class Encoder(keras.Model):
+    """Maps normalised log-mels of any length to embeddings.
+
+    Args:
+        encoder_config: `EncoderConfig`.
+    """
+
+    def __init__(self, encoder_config: EncoderConfig, **kwargs):
+        super().__init__(**kwargs)
+        config = encoder_config
+        self.config = config
+        self.convolutions, self.normalizations = [], []
+        for block in range(config.num_blocks):
+            fan_in = 9 * (config.channels if block else 1)
+            self.convolutions.append(
+                heads.convolution(config.channels, fan_in, name=f"convolution_{block}")
+            )
+            self.normalizations.append(
+                heads.batch_normalization(name=f"normalization_{block}")
+            )
+        self.pool = keras.layers.MaxPooling2D(2, name="pool")
+        self.hidden = heads.dense(config.hidden_units, config.local_units, name="hidden")
+        self.output_layer = heads.dense(
+            config.output_units, config.hidden_units, name="output"
+        )
+        self.build((None, None, config.n_mels))
+
+    def build(self, input_shape):
+        """Creates the weights for log-mels `[batch, time, mel]`."""
+        channels = 1
+        for convolution, normalization in self._blocks():
+            convolution.build((None, None, None, channels))
+            channels = self.config.channels
+            normalization.build((None, None, None, channels))
+        self.hidden.build((None, None, self.config.local_units))
+        self.output_layer.build((None, None, self.config.hidden_units))
+        self.built = True
+
+    def call(self, log_mel, training=False, dropout_seed=None):
+        """Embeds clips.
+
+        Args:
+            log_mel: float32 [batch, time, mel], normalised, with at least
+                `config.time_stride` frames.
+            training: batch statistics and dropout (True) or neither.
+            dropout_seed: int32 [2]; the mask is a function of it. None draws
+                from TensorFlow's global generator.
+
+        Returns:
+            float32 [batch, embedding_size].
+        """
+        return pool_time(
+            self.frames(log_mel, training, dropout_seed), self.config.pooling
+        )
+
+    def frames(self, log_mel, training=False, dropout_seed=None):
+        """Embeds every frame; see `call`.
+
+        Returns:
+            float32 [batch, time // time_stride, embedding_size].
+        """
+        local = self.local_features(log_mel, training)
+        hidden = keras.ops.relu(self.hidden(local))
+        if training and self.config.dropout:
+            hidden = _dropout(hidden, self.config.dropout, dropout_seed)
+        features = keras.ops.relu(self.output_layer(hidden))
+        if self.config.concatenate_local:
+            features = tf.concat([local, features], axis=-1)
+        return features
+
+    def local_features(self, log_mel, training=False):
+        """The flattened convolution features of every frame.
+
+        Returns:
+            float32 [batch, time // time_stride, local_units].
+        """
+        log_mel = tf.convert_to_tensor(log_mel)
+        if log_mel.shape.rank != 3 or log_mel.shape[-1] != self.config.n_mels:
+            raise ValueError(
+                "`log_mel` must have shape [batch, time, mel] with "
+                f"{self.config.n_mels} mel bins. Received: {log_mel.shape}."
+            )
+        features = tf.expand_dims(log_mel, -1)  # [batch, time, mel, 1]
+        for convolution, normalization in self._blocks():
+            features = normalization(convolution(features), training=training)
+            features = self.pool(keras.ops.relu(features))
+        shape = tf.shape(features)
+        return tf.reshape(features, [shape[0], shape[1], self.config.local_units])
+
+    def _blocks(self):
+        return zip(self.convolutions, self.normalizations, strict=True)
+
+
+def pool_time(frame_embeddings, pooling: str = "mean+max"):
+    """Pools frames to one vector a clip.
+
+    Args:
+        frame_embeddings: float32 [batch, time, units].
+        pooling: "mean+max" (their element-wise sum, as published), "mean" or
+            "max".
+
+    Returns:
+        float32 [batch, units].
+    """
+    if pooling == "mean":
+        return tf.reduce_mean(frame_embeddings, axis=1)
+    if pooling == "max":
+        return tf.reduce_max(frame_embeddings, axis=1)
+    return tf.reduce_mean(frame_embeddings, axis=1) + tf.reduce_max(
+        frame_embeddings, axis=1
+    )
+
+
+def _dropout(features, rate: float, seed):
+    if seed is None:
+        return tf.nn.dropout(features, rate)
+    return tf.nn.experimental.stateless_dropout(
+        features, rate, seed, rng_alg="philox"
+    )

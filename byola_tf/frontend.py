@@ -1,0 +1,151 @@
+"""Waveform to log-mel spectrogram (TASLP section III-B; method: front end)."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from byola_tf.config import EPSILON, FrontendConfig
+
+
+def log_mel_spectrogram(waveform, frontend_config: FrontendConfig):
+    """Computes log-mel energies of mono audio.
+
+    Frames are centred (reflected at both ends), Hann windowed and turned into
+    mel-weighted power; its natural logarithm is taken. Clips shorter than the
+    reflection needs are zero-padded at their end.
+
+    Args:
+        waveform: float32 [batch, samples], range [-1, 1], at
+            `frontend_config.sample_rate` Hz.
+        frontend_config: `FrontendConfig`.
+
+    Returns:
+        float32 [batch, time, mel], natural log of mel power,
+        time = 1 + samples // hop_length.
+
+    Raises:
+        ValueError: `waveform` is not rank 2.
+    """
+    waveform = tf.convert_to_tensor(waveform)
+    if waveform.dtype != tf.float32:
+        raise ValueError(
+            "`waveform` must be float32 in [-1, 1]. "
+            f"Received: {waveform.dtype.name}. Divide int16 samples by 32768."
+        )
+    if waveform.shape.rank != 2:
+        raise ValueError(
+            "`waveform` must have shape [batch, samples]. "
+            f"Received: {waveform.shape}. Add a batch axis to a single clip."
+        )
+    config = frontend_config
+    waveform = pad_to_length(waveform, minimum_samples(config, time_stride=1))
+    half = config.n_fft // 2
+    padded = tf.pad(waveform, [[0, 0], [half, half]], mode="REFLECT")
+    frames = tf.signal.frame(padded, config.n_fft, config.hop_length)
+    spectrum = tf.signal.rfft(frames * _window(config))  # [batch, time, n_fft/2+1]
+    power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+    mel = tf.matmul(power, mel_filters(config))  # [batch, time, mel]
+    return tf.math.log(mel + EPSILON)
+
+
+def minimum_samples(frontend_config: FrontendConfig, time_stride: int) -> int:
+    """Length to which shorter clips are padded, samples.
+
+    Long enough for the reflection, and for one output frame of an encoder
+    that turns `time_stride` log-mel frames into one.
+    """
+    return max(
+        frontend_config.n_fft // 2 + 1,
+        (time_stride - 1) * frontend_config.hop_length,
+    )
+
+
+def pad_to_length(waveform, num_samples: int):
+    """Appends zeros to [batch, samples] up to at least `num_samples`."""
+    missing = tf.maximum(num_samples - tf.shape(waveform)[1], 0)
+    return tf.pad(waveform, [[0, 0], [0, missing]])
+
+
+def _window(config: FrontendConfig) -> np.ndarray:
+    """Periodic Hann window, centred in the transform, float32 [n_fft]."""
+    positions = np.arange(config.win_length) / config.win_length
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * positions)
+    before = (config.n_fft - config.win_length) // 2
+    after = config.n_fft - config.win_length - before
+    return np.pad(window, (before, after)).astype(np.float32)
+
+
+def mel_filters(frontend_config: FrontendConfig) -> np.ndarray:
+    """Triangular mel filters.
+
+    Slaney's scale with area normalisation equals `librosa.filters.mel`'s
+    defaults; "htk" has peaks of one, as torchaudio's defaults.
+
+    Args:
+        frontend_config: `FrontendConfig`.
+
+    Returns:
+        float32 [n_fft // 2 + 1, n_mels].
+    """
+    config = frontend_config
+    return _mel_filters(
+        config.sample_rate,
+        config.n_fft,
+        config.n_mels,
+        config.f_min,
+        config.f_max,
+        config.mel_scale,
+    )
+
+
+@functools.lru_cache
+def _mel_filters(sample_rate, n_fft, n_mels, f_min, f_max, mel_scale):
+    to_mel, to_hz = _SCALES[mel_scale]
+    bins = np.linspace(0, sample_rate / 2, n_fft // 2 + 1)
+    edges = to_hz(np.linspace(to_mel(f_min), to_mel(f_max), n_mels + 2))
+    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]  # [mel]
+    rising = (bins[:, None] - lower) / (centre - lower)
+    falling = (upper - bins[:, None]) / (upper - centre)
+    filters = np.maximum(0, np.minimum(rising, falling))  # [bin, mel]
+    if mel_scale == "slaney":
+        filters *= 2 / (upper - lower)
+    return filters.astype(np.float32)
+
+
+_LINEAR_HZ_PER_MEL = 200 / 3
+_LOG_START_HZ = 1000.0
+_LOG_START_MEL = _LOG_START_HZ / _LINEAR_HZ_PER_MEL
+_LOG_STEP = np.log(6.4) / 27
+
+
+def _slaney_to_mel(hertz):
+    """Linear below 1 kHz, logarithmic above (Slaney's Auditory Toolbox)."""
+    hertz = np.asarray(hertz, np.float64)
+    logarithmic = np.log(np.maximum(hertz, _LOG_START_HZ) / _LOG_START_HZ)
+    return np.where(
+        hertz < _LOG_START_HZ,
+        hertz / _LINEAR_HZ_PER_MEL,
+        _LOG_START_MEL + logarithmic / _LOG_STEP,
+    )
+
+
+def _slaney_to_hz(mel):
+    logarithmic = np.exp(_LOG_STEP * (np.maximum(mel, _LOG_START_MEL) - _LOG_START_MEL))
+    return np.where(
+        mel < _LOG_START_MEL, mel * _LINEAR_HZ_PER_MEL, _LOG_START_HZ * logarithmic
+    )
+
+
+def _htk_to_mel(hertz):
+    return 2595 * np.log10(1 + np.asarray(hertz, np.float64) / 700)
+
+
+def _htk_to_hz(mel):
+    return 700 * (10 ** (mel / 2595) - 1)
+
+
+_SCALES = {
+    "slaney": (_slaney_to_mel, _slaney_to_hz),
+    "htk": (_htk_to_mel, _htk_to_hz),
+}

@@ -1,0 +1,118 @@
+"""Corpus statistics (pre-normalisation) and post-normalisation of views."""
+
+import dataclasses
+import json
+import math
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from byola_tf import files
+from byola_tf.config import EPSILON
+from byola_tf.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Scalar mean and standard deviation of a corpus's log-mels.
+
+    Attributes:
+        mean: over every bin of every frame.
+        std: population standard deviation over the same.
+        num_crops: number of unit crops they were computed from.
+    """
+
+    mean: float
+    std: float
+    num_crops: int = 0
+
+    def save(self, path: str) -> None:
+        """Writes JSON, atomically."""
+        text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        files.write_text(path, text)
+
+    @classmethod
+    def load(cls, path: str) -> "Statistics":
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: the file is absent or holds something else.
+        """
+        try:
+            with tf.io.gfile.GFile(os.fspath(path)) as file:
+                return cls(**json.loads(file.read()))
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{path!r} must be a statistics file with `mean` and `std`. {error}"
+            ) from error
+
+
+class StatisticsAccumulator:
+    """Mean and variance of a stream in float64, by Chan's parallel update.
+
+    Stable for streams of any length: batches contribute their own mean and
+    sum of squared deviations, never a raw sum of squares.
+    """
+
+    def __init__(self):
+        self._count = 0
+        self._mean = 0.0
+        self._squares = 0.0  # sum of squared deviations from the mean
+        self._num_crops = 0
+
+    def update(self, log_mel) -> None:
+        """Adds a batch.
+
+        Args:
+            log_mel: float [batch, time, mel].
+        """
+        values = np.asarray(log_mel, np.float64)
+        count, mean = values.size, values.mean()
+        squares = np.square(values - mean).sum()
+        total = self._count + count
+        delta = mean - self._mean
+        self._squares += squares + delta**2 * self._count * count / total
+        self._mean += delta * count / total
+        self._count = total
+        self._num_crops += len(values)
+
+    def result(self) -> Statistics:
+        """The statistics of everything added.
+
+        Raises:
+            UserError: nothing was added, or everything was one value.
+        """
+        std = math.sqrt(self._squares / self._count) if self._count else 0.0
+        if not (std > 0 and math.isfinite(std)):
+            raise UserError(
+                "The corpus must have varied, finite sound to compute its mean "
+                f"and standard deviation. Received: {self._num_crops} crops with "
+                f"standard deviation {std}. Is everything digital silence?"
+            )
+        return Statistics(self._mean, std, self._num_crops)
+
+
+def normalize(log_mel, statistics: Statistics):
+    """Pre-normalisation: (log_mel - mean) / std, any shape."""
+    return (log_mel - statistics.mean) / statistics.std
+
+
+def post_normalize(views):
+    """Normalises views to zero mean and unit variance, all of them together.
+
+    Statistical differences between augmented views and plain inputs vanish
+    (TASLP section III-C). The standard deviation is the unbiased one.
+
+    Args:
+        views: float32, any shape, e.g. [2 * batch, time, mel].
+
+    Returns:
+        float32 of the same shape.
+    """
+    views = tf.convert_to_tensor(views)
+    mean = tf.reduce_mean(views)
+    count = tf.cast(tf.size(views), views.dtype)
+    centred = views - mean
+    variance = tf.reduce_sum(tf.square(centred)) / tf.maximum(count - 1, 1)
+    return centred / tf.maximum(tf.sqrt(variance), EPSILON)
