@@ -14,13 +14,15 @@ from byola_tf.normalize import post_normalize
 __all__ = [
     "add_gaussian",
     "apply_chain",
+    "augment_pair",
     "draw_parameters",
+    "finish_views",
     "linear_fade",
     "log_mixup_exp",
     "make_views",
     "post_normalize",
     "resize_crop",
-    "views_of",
+    "view_seeds",
 ]
 
 _CUBIC = -0.75  # kernel coefficient a
@@ -163,21 +165,28 @@ def make_views(log_mel, bank, seed, augment_config: AugmentConfig):
     bank_rows = tf.shape(bank)[0]
     parameters = [
         draw_parameters(view_seed, tf.shape(log_mel), bank_rows, augment_config)
-        for view_seed in tf.unstack(tf.random.split(seed, 2))
+        for view_seed in view_seeds(seed)
     ]
     # An index into an empty bank cannot be gathered: append one row of inputs,
     # whose mixing ratio is then zero.
     backgrounds = tf.concat([bank, log_mel[:1]], axis=0)
-    return views_of(
+    pair = augment_pair(
         log_mel,
         [tf.gather(backgrounds, drawn["background"]) for drawn in parameters],
         parameters,
         augment_config,
     )
+    return finish_views(pair, augment_config)
 
 
-def views_of(log_mel, backgrounds, parameters, augment_config: AugmentConfig):
-    """Applies two drawn chains and post-normalises the views together.
+def view_seeds(seed) -> list:
+    """Two independent seeds, each int32 [2], from one int [2]."""
+    seed = [tf.cast(part, tf.int32) for part in (seed[0], seed[1])]
+    return tf.unstack(tf.random.split(tf.stack(seed), 2))
+
+
+def augment_pair(log_mel, backgrounds, parameters, augment_config: AugmentConfig):
+    """Applies two drawn chains to a batch.
 
     Args:
         log_mel: float32 [batch, time, mel].
@@ -186,18 +195,26 @@ def views_of(log_mel, backgrounds, parameters, augment_config: AugmentConfig):
         augment_config: `AugmentConfig`.
 
     Returns:
-        (view_1, view_2), each float32 [batch, time, mel].
+        float32 [2 * batch, time, mel], the first view of every clip first.
     """
-    views = tf.concat(
+    return tf.concat(
         [
             apply_chain(log_mel, background, drawn, augment_config)
             for background, drawn in zip(backgrounds, parameters, strict=True)
         ],
         axis=0,
     )
+
+
+def finish_views(pair, augment_config: AugmentConfig):
+    """Post-normalises (where configured) and splits [2 * batch, time, mel].
+
+    Returns:
+        (view_1, view_2), each float32 [batch, time, mel].
+    """
     if augment_config.post_normalize:
-        views = post_normalize(views)
-    view_1, view_2 = tf.split(views, 2)
+        pair = post_normalize(pair)
+    view_1, view_2 = tf.split(pair, 2)
     return view_1, view_2
 
 

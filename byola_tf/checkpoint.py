@@ -1,0 +1,119 @@
+"""Encoder, configuration and statistics, saved and loaded as one thing.
+
+A checkpoint is a folder: `config.json`, `statistics.json`,
+`encoder.weights.h5` and `provenance.json` (what it was trained on).
+"""
+
+import dataclasses
+import json
+import os
+
+from byola_tf.config import Config
+from byola_tf.encoder import Encoder
+from byola_tf.errors import UserError
+from byola_tf.normalize import Statistics
+
+CONFIG_FILE = "config.json"
+STATISTICS_FILE = "statistics.json"
+WEIGHTS_FILE = "encoder.weights.h5"
+PROVENANCE_FILE = "provenance.json"
+STEPS_FOLDER = "checkpoints"
+STEP_PREFIX = "step_"
+
+
+@dataclasses.dataclass
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        encoder: `Encoder` with its weights.
+        config: `Config` it was trained with.
+        statistics: `Statistics` of its training corpus.
+        provenance: JSON-ready facts, e.g. `steps`, `num_files`, `hours`.
+    """
+
+    encoder: Encoder
+    config: Config
+    statistics: Statistics
+    provenance: dict
+
+
+def save(folder: str, checkpoint: Checkpoint) -> None:
+    """Writes the checkpoint's files into an existing folder.
+
+    Use `files.replacing_folder` around it to replace a checkpoint safely.
+    """
+    with open(os.path.join(folder, CONFIG_FILE), "w") as file:
+        file.write(checkpoint.config.to_json())
+    with open(os.path.join(folder, PROVENANCE_FILE), "w") as file:
+        json.dump(checkpoint.provenance, file, indent=2)
+    checkpoint.statistics.save(os.path.join(folder, STATISTICS_FILE))
+    checkpoint.encoder.save_weights(os.path.join(folder, WEIGHTS_FILE))
+
+
+def is_checkpoint(path: str) -> bool:
+    """Whether `path` is a checkpoint folder."""
+    return all(
+        os.path.isfile(os.path.join(path, name)) for name in (CONFIG_FILE, WEIGHTS_FILE)
+    )
+
+
+def step_folders(workdir: str) -> list[str]:
+    """The checkpoints of a work directory, oldest first."""
+    parent = os.path.join(workdir, STEPS_FOLDER)
+    names = os.listdir(parent) if os.path.isdir(parent) else []
+    steps = sorted(
+        int(name[len(STEP_PREFIX) :])
+        for name in names
+        if name.startswith(STEP_PREFIX) and name[len(STEP_PREFIX) :].isdigit()
+    )
+    return [step_folder(workdir, step) for step in steps]
+
+
+def step_folder(workdir: str, step: int) -> str:
+    """Where the checkpoint of a step lies."""
+    return os.path.join(workdir, STEPS_FOLDER, f"{STEP_PREFIX}{step:08d}")
+
+
+def load(path: str) -> Checkpoint:
+    """Opens a checkpoint folder, or the newest one of a work directory.
+
+    Raises:
+        UserError: `path` is neither, or its files do not belong together.
+    """
+    folder = path
+    if not is_checkpoint(folder):
+        newest = step_folders(path)[-1:]
+        if not newest or not is_checkpoint(newest[0]):
+            raise UserError(
+                "A checkpoint must be a work directory of train_lib.pretrain or a "
+                f"folder with {CONFIG_FILE} and {WEIGHTS_FILE}. Received: {path!r}, "
+                f"which {_describe(path)}. Train first, or check the path."
+            )
+        folder = newest[0]
+    with open(os.path.join(folder, CONFIG_FILE)) as file:
+        config = Config.from_json(file.read())
+    encoder = Encoder(config.encoder, name="encoder")
+    try:
+        encoder.load_weights(os.path.join(folder, WEIGHTS_FILE))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder!r} must hold the weights of its own configuration, but they "
+            f"do not load: {error}. Use another checkpoint."
+        ) from error
+    provenance_path = os.path.join(folder, PROVENANCE_FILE)
+    provenance = {}
+    if os.path.isfile(provenance_path):
+        with open(provenance_path) as file:
+            provenance = json.load(file)
+    statistics = Statistics.load(os.path.join(folder, STATISTICS_FILE))
+    return Checkpoint(encoder, config, statistics, provenance)
+
+
+def _describe(path: str) -> str:
+    if not os.path.exists(path):
+        return "does not exist"
+    if not os.path.isdir(path):
+        return "is a file"
+    names = sorted(os.listdir(path))
+    return f"holds {', '.join(names[:3])}" if names else "is empty"
