@@ -116,7 +116,9 @@ def _interpolation(start, size, length):
         float32 [batch, length, length], output by input.
     """
     batch = tf.shape(start)[0]
-    span = tf.cast(size - 1, tf.float32) / tf.cast(tf.maximum(length - 1, 1), tf.float32)
+    span = tf.cast(size - 1, tf.float32) / tf.cast(
+        tf.maximum(length - 1, 1), tf.float32
+    )
     position = span[:, None] * tf.range(length, dtype=tf.float32)  # [batch, length]
     floor = tf.floor(position)
     weights = _cubic_weights(position - floor)  # [batch, length, 4]

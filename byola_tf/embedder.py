@@ -41,13 +41,13 @@ class WaveformEncoder(tf.Module):
         self.statistics_mean = _constant_variable(statistics.mean, "mean")
         self.statistics_std = _constant_variable(statistics.std, "std")
         waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
-        self._call = tf.function(self._embed)
         self.frames = tf.function(self._frames, input_signature=[waveform])
         self.log_mel = tf.function(self._log_mel, input_signature=[waveform])
         self.metadata = tf.function(
             lambda: tf.constant(self._metadata), input_signature=[]
         )
 
+    @tf.function(reduce_retracing=True)
     def __call__(self, waveform, training=False):
         """Embeds clips.
 
@@ -58,9 +58,6 @@ class WaveformEncoder(tf.Module):
         Returns:
             float32 [batch, embedding_size].
         """
-        return self._call(waveform, training=training)
-
-    def _embed(self, waveform, training=False):
         return self._encoder(self._log_mel(waveform), training=training)
 
     def _log_mel(self, waveform):

@@ -33,7 +33,9 @@ class Encoder(keras.Model):
                 heads.batch_normalization(name=f"normalization_{block}")
             )
         self.pool = keras.layers.MaxPooling2D(2, name="pool")
-        self.hidden = heads.dense(config.hidden_units, config.local_units, name="hidden")
+        self.hidden = heads.dense(
+            config.hidden_units, config.local_units, name="hidden"
+        )
         self.output_layer = heads.dense(
             config.output_units, config.hidden_units, name="output"
         )
@@ -128,6 +130,4 @@ def pool_time(frame_embeddings, pooling: str = "mean+max"):
 def _dropout(features, rate: float, seed):
     if seed is None:
         return tf.nn.dropout(features, rate)
-    return tf.nn.experimental.stateless_dropout(
-        features, rate, seed, rng_alg="philox"
-    )
+    return tf.nn.experimental.stateless_dropout(features, rate, seed, rng_alg="philox")

@@ -1,6 +1,7 @@
 """Layers as the published model initialises them; projector and predictor."""
 
 import keras
+import tensorflow as tf
 
 
 def dense(units: int, fan_in: int, **kwargs) -> keras.layers.Dense:
@@ -10,15 +11,18 @@ def dense(units: int, fan_in: int, **kwargs) -> keras.layers.Dense:
 
 def convolution(filters: int, fan_in: int, **kwargs) -> keras.layers.Conv2D:
     """A 3 x 3 "same" convolution, kernel and bias uniform in ±1/√fan_in."""
-    return keras.layers.Conv2D(
-        filters, 3, padding="same", **_uniform(fan_in), **kwargs
-    )
+    return keras.layers.Conv2D(filters, 3, padding="same", **_uniform(fan_in), **kwargs)
 
 
 def batch_normalization(**kwargs) -> keras.layers.BatchNormalization:
-    """Batch normalisation with PyTorch's constants, shared by all replicas."""
+    """Batch normalisation with PyTorch's constants, shared by all replicas.
+
+    Synchronised when it is made under a strategy of several replicas; elsewhere
+    the collective operations would only cost time.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return keras.layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, synchronized=True, **kwargs
+        momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, **kwargs
     )
 
 

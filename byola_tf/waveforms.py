@@ -102,22 +102,35 @@ class Corpus:
         return steps.map(read, num_parallel_calls=2, deterministic=True)
 
 
+def find_batch(config: Config) -> list[str]:
+    """Lists the configuration's audio files, at least one batch of them.
+
+    Raises:
+        UserError: none or too few match `config.data.pattern`.
+    """
+    paths = audio.find_files(config.data.pattern)
+    _require_batch(config, len(paths), {})
+    return paths
+
+
 def open_corpus(
-    config: Config, cache_dir: str, progress: Callable = no_progress
+    config: Config,
+    paths: list[str],
+    cache_dir: str,
+    progress: Callable = no_progress,
 ) -> Corpus:
-    """Finds, checks and (where it fits) caches the files of a configuration.
+    """Checks and (where it fits) caches audio files.
 
     Args:
-        config: `Config`; `data.pattern` says where the files are.
+        config: `Config`.
+        paths: the files; see `find_batch`.
         cache_dir: folder for decoded audio.
         progress: called with (iterable, total, description), returns the
             iterable, e.g. wrapped in a progress bar.
 
     Raises:
-        UserError: no file matches, or too few are usable for one batch.
+        UserError: too few files are usable for one batch.
     """
-    paths = audio.find_files(config.data.pattern)
-    _require_batch(config, len(paths), {})
     estimate = estimate_samples(paths, config.frontend.sample_rate)
     if estimate * 2 > config.data.cache_limit_gb * 1e9:
         return _uncached_corpus(config, paths)

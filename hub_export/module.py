@@ -1,0 +1,69 @@
+"""The exported model: a reusable TF-Hub SavedModel.
+
+Input: mono float32 waveform [batch, samples] in [-1, 1] at 16 kHz, any length
+from one sample up. A loaded model offers
+
+    model(waveform, training=False)   float32 [batch, d], one vector a clip
+    model.frames(waveform)            frame_embeddings [batch, time', d] and
+                                      timestamps [batch, time'], seconds
+    model.log_mel(waveform)           normalised log-mel [batch, time, mel]
+    model.metadata()                  JSON text
+
+and the signatures `serving_default` and `frames`. It opens with `hub.load`,
+and with `hub.KerasLayer` frozen or trainable.
+"""
+
+import tensorflow as tf
+
+from byola_tf.checkpoint import Checkpoint
+from byola_tf.embedder import WaveformEncoder
+
+
+class ExportedModel(WaveformEncoder):
+    """`WaveformEncoder` with the attributes of a reusable SavedModel.
+
+    Args:
+        checkpoint: `Checkpoint`.
+    """
+
+    # plain attributes instead of tf.Module's properties: a SavedModel restores
+    # only what was assigned, and hub.KerasLayer trains what it finds here
+    variables = ()
+    trainable_variables = ()
+
+    def __init__(self, checkpoint: Checkpoint):
+        super().__init__(
+            checkpoint.encoder,
+            checkpoint.config,
+            checkpoint.statistics,
+            checkpoint.provenance,
+        )
+        encoder = checkpoint.encoder
+        self.trainable_variables = [v.value for v in encoder.trainable_variables]
+        self.variables = [
+            *[v.value for v in encoder.variables],
+            self.statistics_mean,
+            self.statistics_std,
+        ]
+        self.regularization_losses = []
+
+    def signatures(self) -> dict:
+        """Traces the calls; returns the named signatures."""
+        waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
+        for training in (False, True):
+            self.__call__.get_concrete_function(waveform, training=training)
+
+        @tf.function(input_signature=[waveform])
+        def embed(waveform):
+            return {"embedding": self(waveform, training=False)}
+
+        return {
+            "serving_default": embed,
+            "frames": self.frames.get_concrete_function(),
+        }
+
+
+def save(checkpoint: Checkpoint, folder: str) -> None:
+    """Writes the SavedModel of a checkpoint into `folder`."""
+    model = ExportedModel(checkpoint)
+    tf.saved_model.save(model, folder, signatures=model.signatures())

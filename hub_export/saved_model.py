@@ -1,0 +1,62 @@
+"""Writes SavedModels that are checked before they take their place."""
+
+import os
+
+import tensorflow as tf
+
+from byola_tf import checkpoint, files
+from byola_tf.embedder import Embedder
+from byola_tf.errors import UserError
+from hub_export import check, module
+
+
+def export(workdir: str, output: str) -> float:
+    """Exports the newest checkpoint of a work directory.
+
+    Args:
+        workdir: work directory or checkpoint folder.
+        output: folder for the SavedModel; an older model there is replaced
+            once the new one has been checked.
+
+    Returns:
+        the largest difference between reloaded and in-memory embeddings,
+        relative to the largest entry.
+
+    Raises:
+        UserError: no checkpoint there, or `output` holds something else.
+        ParityError: the reloaded model computes something else.
+    """
+    check_output(output)
+    return write(checkpoint.load(workdir), output)
+
+
+def check_output(output: str) -> None:
+    """Refuses to replace anything but a model.
+
+    Raises:
+        UserError: `output` is a file, or a folder of other things.
+    """
+    is_folder = os.path.isdir(output)
+    occupied = os.path.exists(output) and not is_folder
+    if is_folder and os.listdir(output):
+        occupied = not os.path.isfile(os.path.join(output, "saved_model.pb"))
+    if occupied:
+        raise UserError(
+            "`--output` must be a new folder or an older model. Received: "
+            f"{output!r}, which holds something else. Choose another name."
+        )
+
+
+def write(opened: checkpoint.Checkpoint, output: str) -> float:
+    """Saves, reloads, compares, and only then renames; see `export`."""
+    in_memory = Embedder.from_encoder(opened.encoder, opened.config, opened.statistics)
+    with files.replacing_folder(output) as temporary:
+        module.save(opened, temporary)
+        reloaded = tf.saved_model.load(temporary)
+        with open(os.path.join(temporary, "metadata.json"), "w") as file:
+            file.write(reloaded.metadata().numpy().decode() + "\n")
+        return check.assert_same_embeddings(
+            lambda waveform: reloaded(tf.constant(waveform), training=False),
+            in_memory,
+            opened.config.frontend.sample_rate,
+        )

@@ -1,0 +1,47 @@
+r"""Pre-trains an audio encoder on a folder of sounds (BYOL-A).
+
+  python -m train_lib.pretrain --config=byola_v2 --workdir=runs/first \
+      --config.data.pattern='sounds/**/*'
+
+`--config` takes a packaged configuration (byola_v2, byola_v1, smoke) or the
+path of a file with `get_config()`. Any field of the tree is a flag:
+`--config.train.batch_size=64 --config.train.steps=1000`. Run the same command
+again to resume after an interruption. Then export and evaluate:
+
+  python -m hub_export.export --workdir=runs/first --output=runs/model
+"""
+
+from absl import flags
+
+from train_lib import command, config_flag
+
+CONFIG = config_flag.define()
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for statistics, checkpoints, logs; made when absent."
+)
+
+
+def main() -> None:
+    """Runs `trainer.pretrain` and prints its summary."""
+    config = CONFIG.value
+    workdir = command.required("workdir", WORKDIR.value, "runs/first")
+    from train_lib import trainer
+
+    summary = trainer.pretrain(config, workdir)
+    print(
+        f"Done: {summary.steps} steps ({summary.epochs:.1f} epochs, "
+        f"{summary.samples} crops, {summary.hours:.2f} h), loss {summary.loss:.4f}, "
+        f"{summary.samples_per_s:.1f} samples/s, {summary.input_wait:.0%} of the "
+        f"time waiting for input, {summary.skipped_files} files skipped.\n"
+        f"Checkpoint: {summary.checkpoint}\n"
+        f"Export: python -m hub_export.export --workdir={workdir} --output=MODEL"
+    )
+
+
+def cli() -> None:
+    """Entry point of `byola-pretrain`."""
+    command.run(main, prepare=config_flag.expand, help_tail=config_flag.help_text)
+
+
+if __name__ == "__main__":
+    cli()
