@@ -152,7 +152,9 @@ def embedding_spread(embeddings):
 def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
     """Adam with the configuration's constant learning rate."""
     return keras.optimizers.Adam(
-        config.train.learning_rate, epsilon=config.train.adam_epsilon
+        config.train.learning_rate,
+        epsilon=config.train.adam_epsilon,
+        name="optimizer",  # part of the names in a checkpoint
     )
 
 

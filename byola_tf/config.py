@@ -9,7 +9,7 @@ References are to Niizumi et al., TASLP 2023 (v2) and IJCNN 2021 (v1).
 import dataclasses
 import json
 import math
-from typing import Any, Optional
+from typing import Any
 
 EPSILON = 1.1920929e-07  # float32 machine epsilon: inside every logarithm
 
@@ -169,7 +169,7 @@ class TrainConfig:
 
     batch_size: int = 256
     epochs: int = 100
-    steps: Optional[int] = None
+    steps: int | None = None
     learning_rate: float = 1e-4
     adam_epsilon: float = 1e-8
     log_every_steps: int = 10

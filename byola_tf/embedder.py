@@ -6,7 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, checkpoint, frontend, normalize
+from byola_tf import audio, checkpoint, frontend
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError

@@ -1,0 +1,165 @@
+"""Export: the SavedModel computes what the checkpoint computes, everywhere."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import byola_tf
+from byola_tf import Encoder, checkpoint, files
+from byola_tf.config import Config, EncoderConfig
+from byola_tf.errors import UserError
+from byola_tf.normalize import Statistics
+from hub_export import check, saved_model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint folder and the model exported from it."""
+    folder = tmp_path_factory.mktemp("export")
+    config = Config(encoder=EncoderConfig(channels=8, hidden_units=24, output_units=16))
+    encoder = Encoder(config.encoder)
+    for normalization in encoder.normalizations:
+        normalization.moving_mean.assign(np.random.default_rng(0).normal(size=8))
+    opened = checkpoint.Checkpoint(
+        encoder, config, Statistics(-7.0, 4.5, 10), {"steps": 3}
+    )
+    path = str(folder / "checkpoints" / "step_00000003")
+    with files.replacing_folder(path) as temporary:
+        checkpoint.save(temporary, opened)
+    saved_model.export(str(folder), str(folder / "model"))
+    return str(folder), str(folder / "model")
+
+
+@pytest.fixture(scope="module")
+def in_memory(trained):
+    return byola_tf.load(trained[0])
+
+
+@pytest.mark.newest_smoke
+@pytest.mark.parametrize("seconds", [0.3, 0.95, 1.0, 10.0])
+def test_hub_load_and_keras_layer_equal_the_model_in_memory(
+    trained, in_memory, seconds
+):
+    hub = pytest.importorskip("tensorflow_hub")
+    waveform = check.sounds(16000, seconds)
+    expected = in_memory(waveform).numpy()
+    for model in (hub.load(trained[1]), hub.KerasLayer(trained[1])):
+        np.testing.assert_allclose(model(waveform), expected, atol=1e-5)
+
+
+@pytest.mark.newest_smoke
+def test_signatures_and_methods_agree(trained):
+    model = tf.saved_model.load(trained[1])
+    waveform = tf.constant(check.sounds(16000, 1.0))
+    embedding = model.signatures["serving_default"](waveform=waveform)["embedding"]
+    np.testing.assert_allclose(embedding, model(waveform, training=False), atol=1e-5)
+    frames = model.signatures["frames"](waveform=waveform)
+    assert frames["frame_embeddings"].shape == (5, 25, 16 * 8 + 16)
+    np.testing.assert_allclose(
+        embedding,
+        byola_tf.encoder.pool_time(frames["frame_embeddings"]),
+        atol=1e-5,
+    )
+    centres = 0.015 + 0.04 * np.arange(25)
+    np.testing.assert_allclose(
+        frames["timestamps"], np.tile(centres, (5, 1)), atol=1e-6
+    )
+    assert model.log_mel(waveform).shape == (5, 101, 64)
+
+
+def test_reusable_attributes_are_complete(trained):
+    model = tf.saved_model.load(trained[1])
+    assert len(model.trainable_variables) == 12
+    assert len(model.variables) == 12 + 4 + 2
+    assert list(model.regularization_losses) == []
+    metadata = json.loads(model.metadata().numpy())
+    assert metadata["sample_rate"] == 16000
+    assert metadata["statistics"] == {"mean": -7.0, "std": 4.5, "num_crops": 10}
+    assert metadata["provenance"] == {"steps": 3}
+
+
+def test_keras_layer_fine_tunes(trained):
+    hub = pytest.importorskip("tensorflow_hub")
+    import tf_keras
+
+    layer = hub.KerasLayer(trained[1], trainable=True)
+    model = tf_keras.Sequential([layer, tf_keras.layers.Dense(2)])
+    model.build((None, 16000))
+    before = [v.numpy() for v in layer.trainable_weights]
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss)
+    waveform = check.sounds(16000, 1.0)
+    model.fit(waveform, np.arange(5) % 2, epochs=2, verbose=0)
+    assert len(before) == 12
+    for old, new in zip(before, layer.trainable_weights, strict=True):
+        assert np.abs(old - new.numpy()).max() > 0
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["checkpoint", "exported"])
+def test_load_opens_both_and_takes_any_input(trained, which):
+    embedder = byola_tf.load(trained[which])
+    assert (embedder.embedding_size, embedder.sample_rate) == (144, 16000)
+    assert embedder.provenance == {"steps": 3}
+    waveform = check.sounds(16000, 0.5)
+    expected = embedder(waveform).numpy()
+    np.testing.assert_allclose(embedder(waveform[1]).numpy(), expected[1:2], atol=1e-5)
+    rounded = np.rint(waveform * 32768).clip(-32768, 32767).astype(np.int16)
+    np.testing.assert_allclose(
+        embedder(rounded)[2], embedder(rounded / np.float32(32768))[2]
+    )
+    assert embedder(np.zeros(1, "f")).shape == (1, 144)
+    doubled = embedder(check.sounds(48000, 0.5), sample_rate=48000)
+    assert np.abs(doubled[2] - expected[2]).max() < 0.2 * np.abs(expected[2]).max()
+    with pytest.raises(UserError, match="float in"):
+        embedder(np.zeros((1, 100), np.int64))
+    with pytest.raises(UserError, match=r"\[batch, samples\]"):
+        embedder(np.zeros((1, 2, 100), "f"))
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["checkpoint", "exported"])
+def test_other_statistics_change_the_normalisation(trained, which):
+    embedder = byola_tf.load(trained[which])
+    waveform = check.sounds(16000, 0.3)
+    before = embedder.log_mel(waveform).numpy()
+    after = embedder.with_statistics(-9.0, 2.0).log_mel(waveform).numpy()
+    np.testing.assert_allclose(before * 4.5 - 7.0, after * 2.0 - 9.0, atol=1e-4)
+
+
+def test_a_path_that_is_no_model_says_what_is_there(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UserError, match="holds notes.txt"):
+        byola_tf.load(str(tmp_path))
+    with pytest.raises(UserError, match="does not exist"):
+        byola_tf.load(str(tmp_path / "absent"))
+
+
+def test_output_that_is_no_model_is_not_touched(trained, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds something else"):
+        saved_model.export(trained[0], str(tmp_path))
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_failed_check_keeps_the_old_model(trained, tmp_path, monkeypatch):
+    output = tmp_path / "model"
+    saved_model.export(trained[0], str(output))
+    old = (output / "saved_model.pb").read_bytes()
+
+    def fail(*_, **__):
+        raise check.ParityError("no")
+
+    monkeypatch.setattr(check, "assert_same_embeddings", fail)
+    with pytest.raises(check.ParityError):
+        saved_model.export(trained[0], str(output))
+    assert (output / "saved_model.pb").read_bytes() == old
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_check_notices_a_different_model(in_memory):
+    with pytest.raises(check.ParityError, match="must agree"):
+        check.assert_same_embeddings(
+            lambda waveform: in_memory(waveform) + 0.1, in_memory, 16000
+        )

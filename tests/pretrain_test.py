@@ -1,0 +1,186 @@
+"""The command that trains: run, resume, refuse; through real processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from byola_tf.errors import UserError
+from tests import sounds
+from train_lib import trainer, workdir
+from train_lib.configs import smoke
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
+
+
+def make_config(folder, steps=6):
+    config = smoke.get_config()
+    config.data.pattern = folder
+    config.train.steps = steps
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    """A work directory after six steps."""
+    path = str(tmp_path_factory.mktemp("finished") / "run")
+    summary = trainer.pretrain(make_config(folder), path)
+    return path, summary
+
+
+def losses(path):
+    return [(entry["step"], entry["loss"]) for entry in workdir.read_log(path)]
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=os.path.dirname(os.path.dirname(__file__)),
+    )
+
+
+def test_run_leaves_everything_that_belongs_to_it(finished):
+    path, summary = finished
+    assert summary.steps == 6 and summary.samples == 48
+    assert np.isfinite(summary.loss)
+    assert {"config.json", "statistics.json", "summary.json", "train_log.jsonl"} <= set(
+        os.listdir(path)
+    )
+    assert [step for step, _ in losses(path)] == [1, 2, 3, 4, 5, 6]
+    assert os.listdir(os.path.join(path, "checkpoints")) == [
+        "step_00000004",
+        "step_00000006",
+    ] or set(os.listdir(os.path.join(path, "checkpoints"))) == {
+        "step_00000004",
+        "step_00000006",
+    }
+    with open(os.path.join(summary.checkpoint, "provenance.json")) as file:
+        assert json.load(file)["steps"] == 6
+
+
+def test_tensorboard_holds_scalars_spread_and_pictures(finished):
+    from tensorboard.backend.event_processing import event_accumulator
+
+    folder = os.path.join(finished[0], "tensorboard")
+    events = event_accumulator.EventAccumulator(folder).Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {
+        "loss",
+        "learning_rate",
+        "views/mean_before",
+        "views/std_before",
+        "views/mean_after",
+        "views/std_after",
+        "embedding/std_per_dimension",
+        "clip: log_mel, view_1, view_2",
+    } <= tags
+    assert len(events.Tensors("loss")) == 6
+    assert len(events.Tensors("embedding/std_per_dimension")) == 3
+
+
+def test_resumed_run_equals_the_uninterrupted_one(folder, finished, tmp_path):
+    path = str(tmp_path / "run")
+    trainer.pretrain(make_config(folder, steps=4), path)
+    trainer.pretrain(make_config(folder, steps=6), path)
+    assert losses(path) == losses(finished[0])
+
+
+def test_finished_run_does_nothing_more(folder, finished, tmp_path):
+    path = str(tmp_path / "run")
+    shutil.copytree(finished[0], path)
+    assert trainer.pretrain(make_config(folder), path).steps == 6
+    assert losses(path) == losses(finished[0])
+
+
+def test_log_is_cut_back_to_the_checkpoint(finished, tmp_path):
+    path = str(tmp_path / "run")
+    shutil.copytree(finished[0], path)
+    with open(os.path.join(path, "train_log.jsonl"), "a") as file:
+        file.write('{"step": 7, "lo')
+    log = workdir.TrainLog(path, 4)
+    log.write(step=5, loss=1.0)
+    log.close()
+    assert [step for step, _ in losses(path)] == [1, 2, 3, 4, 5]
+
+
+def test_work_directory_of_another_configuration_is_refused(folder, finished):
+    config = make_config(folder)
+    config.encoder.hidden_units = 48
+    with pytest.raises(
+        UserError, match=r"config.encoder.hidden_units \(there 32, now 48"
+    ):
+        trainer.pretrain(config, finished[0])
+
+
+def test_lost_loss_stops_the_run_and_keeps_the_checkpoint(folder, tmp_path):
+    config = make_config(folder, steps=8)
+    config.train.learning_rate = 1e30
+    with pytest.raises(UserError, match="must stay finite"):
+        trainer.pretrain(config, str(tmp_path / "run"))
+
+
+def test_command_trains_exports_and_prints_what_next(folder, tmp_path):
+    work, model = str(tmp_path / "work"), str(tmp_path / "model")
+    trained = command(
+        "train_lib.pretrain",
+        "--config=smoke",
+        f"--config.data.pattern={folder}/**/*",
+        "--config.train.steps=3",
+        "--config.augment.blocks=('resize_crop','fade')",
+        f"--workdir={work}",
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "Done: 3 steps" in trained.stdout and "hub_export.export" in trained.stdout
+    with open(os.path.join(work, "config.json")) as file:
+        assert json.load(file)["augment"]["blocks"] == ["resize_crop", "fade"]
+    exported = command("hub_export.export", f"--workdir={work}", f"--output={model}")
+    assert exported.returncode == 0, exported.stderr
+    assert os.path.isfile(os.path.join(model, "saved_model.pb"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config=smoke", "--config.data.patern=x"], "Did you mean data.pattern"),
+        (["--config=smok"], "one of byola_v1, byola_v2"),
+        (["--workdir=x"], "`--config` must be given"),
+        (["--config=smoke", "--config.train.batch_size=many"], "invalid literal"),
+        (["--config=smoke", "--config.data.pattern=absent"], "`--workdir` must be"),
+        (["--config=smoke", "sounds"], "Unexpected argument 'sounds'"),
+        (
+            ["--config=smoke", "--workdir=never", "--config.data.pattern=absent/*"],
+            "'absent' is not a folder",
+        ),
+        (
+            ["--config=smoke", "--workdir=never", "--config.data.pattern=tests/*.py"],
+            "match at least one audio file",
+        ),
+        (
+            ["--config=smoke", "--workdir=never", "--config.byol.ema_decay=2"],
+            "`config.byol.ema_decay` must lie in",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments, message):
+    refused = command("train_lib.pretrain", *arguments)
+    assert refused.returncode == 2
+    lines = refused.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
+    assert not os.path.exists("never")
+
+
+def test_help_teaches_every_field_at_once():
+    shown = command("train_lib.pretrain", "--help")
+    assert shown.returncode == 0
+    assert "--config.augment.mixup_ratio=0.2" in shown.stdout
+    assert "--workdir" in shown.stdout
