@@ -268,6 +268,18 @@ def test_unfit_python_is_named(checkout):
 
 
 @needs_bash
+def test_python_without_venv_is_told_apart(checkout):
+    # As on Debian without python3-venv.
+    (checkout.root / "ensurepip.py").write_text("raise ImportError")
+
+    result = checkout.run("setup", PYTHONPATH=str(checkout.root))
+
+    assert result.returncode == 2
+    assert "without its venv module" in result.stderr
+    assert re.search(r"apt-get install python3\.\d\d-venv\b", result.stderr)
+
+
+@needs_bash
 def test_no_python_at_all(checkout):
     # An empty search path, but for the programs that the launcher itself uses.
     programs = checkout.root / "programs"
