@@ -17,6 +17,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import threadpoolctl
+from sklearn import preprocessing
+
+from byola_tf.waveforms import no_progress
+
+ROWS_AT_A_TIME = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,25 +84,57 @@ class Schedule:
 
 
 @dataclasses.dataclass(frozen=True)
+class Standardizer:
+    """Shifts and scales every dimension by the training set's mean and deviation.
+
+    Attributes:
+        mean: float32 [d].
+        scale: float32 [d], the population standard deviation; 1 where a
+            dimension is constant, as many units after a ReLU are.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, features: np.ndarray, rows: np.ndarray) -> "Standardizer":
+        """Measures the given rows of `features` [clips, d]."""
+        scaler = preprocessing.StandardScaler()
+        for start in range(0, len(rows), ROWS_AT_A_TIME):
+            block = features[rows[start : start + ROWS_AT_A_TIME]]
+            scaler.partial_fit(block.astype(np.float64))
+        dtype = features.dtype
+        return cls(scaler.mean_.astype(dtype), scaler.scale_.astype(dtype))
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Standardises [clips, d]."""
+        standardized = features - self.mean
+        standardized /= self.scale
+        return standardized
+
+
+@dataclasses.dataclass(frozen=True)
 class Group:
     """Data of the runs that see the same batches: one seed of one fold.
+
+    Groups share their arrays: rows are taken and standardised batch by batch.
 
     Attributes:
         seed: of the initial weights and the batch order; an int or a sequence
             of ints, as `numpy.random.default_rng` takes it.
-        features: float32 [clips, d], standardised.
+        features: float32 [clips, d], as embedded.
         targets: bool [clips, classes].
-        train_rows: int [n], the rows of `features` to train on.
-        valid_features: float32 [m, d].
-        valid_targets: bool [m, classes].
+        train: int, rows to train on.
+        valid: int, rows for the choice of the best epoch.
+        standardizer: fitted on training rows.
     """
 
     seed: int | Sequence[int]
     features: np.ndarray
     targets: np.ndarray
-    train_rows: np.ndarray
-    valid_features: np.ndarray
-    valid_targets: np.ndarray
+    train: np.ndarray
+    valid: np.ndarray
+    standardizer: Standardizer
 
 
 @dataclasses.dataclass
@@ -119,7 +156,7 @@ class Classifier:
     num_epochs: int = 0
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Maps [clips, d] to [clips, classes]."""
+        """Maps standardised [clips, d] to [clips, classes]."""
         return features @ self.parameters[:-1] + self.parameters[-1]
 
 
@@ -129,6 +166,7 @@ def train(
     objective: Objective = SINGLE_LABEL,
     schedule: Schedule | None = None,
     num_threads: int | None = None,
+    progress: Callable = no_progress,
 ) -> list[list[Classifier]]:
     """Trains a classifier for every group and learning rate.
 
@@ -140,6 +178,8 @@ def train(
         objective: loss and early-stopping metric.
         schedule: the protocol's when None.
         num_threads: groups trained at a time; the number of cores when None.
+        progress: called with (iterable, total, description), returns the
+            iterable, e.g. wrapped in a progress bar.
 
     Returns:
         Classifiers by group, then by learning rate.
@@ -151,12 +191,11 @@ def train(
         threadpoolctl.threadpool_limits(_blas_threads(num_threads), "blas"),
         concurrent.futures.ThreadPoolExecutor(num_threads) as pool,
     ):
-        return list(
-            pool.map(
-                lambda group: _train_group(group, learning_rates, objective, schedule),
-                groups,
-            )
+        trained = pool.map(
+            lambda group: _train_group(group, learning_rates, objective, schedule),
+            groups,
         )
+        return list(progress(trained, len(groups), "training classifiers"))
 
 
 def _blas_threads(num_threads: int) -> int:
@@ -177,19 +216,16 @@ def _train_group(
     adam = Adam(parameters, learning_rates, schedule)
     classifiers = [Classifier(rate) for rate in learning_rates]
     active = list(classifiers)
-    batch_size = min(schedule.batch_size, len(group.train_rows))
+    valid = group.standardizer(group.features[group.valid])
+    valid_targets = group.targets[group.valid]
+    batch_size = min(schedule.batch_size, len(group.train))
     for epoch in range(1, schedule.max_epochs + 1):
-        order = group.train_rows[random.permutation(len(group.train_rows))]
+        order = random.permutation(group.train)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            adam.step(
-                _gradient(
-                    adam.parameters, group.features[rows], group.targets[rows], objective
-                )
-            )
-        scores = objective.score(
-            _logits(adam.parameters, group.valid_features), group.valid_targets
-        )
+            batch = group.standardizer(group.features[rows])
+            adam.step(_gradient(adam.parameters, batch, group.targets[rows], objective))
+        scores = objective.score(_logits(adam.parameters, valid), valid_targets)
         going_on = []
         for run, (classifier, score) in enumerate(zip(active, scores, strict=True)):
             classifier.num_epochs = epoch
@@ -283,4 +319,3 @@ class Adam:
             for array in (self.parameters, self._mean, self._square)
         )
         self._rates = self._rates[list(runs)]
-

@@ -8,6 +8,7 @@ test). Other columns are ignored.
 import collections
 import csv
 import dataclasses
+import math
 import os
 from collections.abc import Iterable, Sequence
 
@@ -65,7 +66,7 @@ class Task:
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
         """One-hot labels: bool [rows, classes]."""
-        return self.labels[rows, None] == np.arange(len(self.classes))
+        return self.labels[rows][:, None] == np.arange(len(self.classes))
 
     def folds(self, without: Iterable[int] = ()) -> list[Fold]:
         """Divides the rows; checks that every part can do its work.
@@ -175,14 +176,14 @@ def read_task(metadata: str, audio: str) -> Task:
 
 
 def draw_validation(
-    labels: np.ndarray, train: np.ndarray, random: np.random.Generator
+    targets: np.ndarray, train: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Takes a random tenth of the training rows for validation.
 
     Drawn again, up to 100 times, until every class is in both parts.
 
     Args:
-        labels: int, of all rows of the task.
+        targets: bool [rows, classes].
         train: int, the rows to divide.
         random: source of the draw.
 
@@ -192,20 +193,20 @@ def draw_validation(
     Raises:
         UserError: no draw had every class.
     """
-    num_classes = len(np.unique(labels[train]))
-    num_valid = int(np.ceil(VALIDATION_SHARE * len(train)))
+    num_valid = math.ceil(VALIDATION_SHARE * len(train))
+    counts = targets[train].sum(axis=0)
     for _ in range(VALIDATION_DRAWS):
         order = random.permutation(train)
         valid, rest = np.sort(order[:num_valid]), np.sort(order[num_valid:])
-        if all(len(np.unique(labels[part])) == num_classes for part in (valid, rest)):
+        valid_counts = targets[valid].sum(axis=0)
+        if (valid_counts > 0).all() and (valid_counts < counts).all():
             return rest, valid
-    rarest = np.bincount(labels[train])
     raise UserError(
         "A random tenth of the training files must hold every class, for "
         f"validation. Received: {len(train)} training files ({num_valid} for "
-        f"validation) of {num_classes} classes, the rarest with "
-        f"{rarest[rarest > 0].min()}, and {VALIDATION_DRAWS} draws without success. "
-        "Add files, or a `split` column with rows for `valid`."
+        f"validation) of {len(counts)} classes, the rarest with {counts.min()}, and "
+        f"{VALIDATION_DRAWS} draws without success. Add files, or a `split` column "
+        "with rows for `valid`."
     )
 
 
