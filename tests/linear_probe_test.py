@@ -4,13 +4,16 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import soundfile
 
-from byola_tf import audio, log_mel_spectrogram
+from byola_tf import audio, checkpoint, log_mel_spectrogram
 from byola_tf.config import Config, EncoderConfig
+from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.normalize import Statistics
 from train_lib.probe import embedding, floors, tasks
 from train_lib.probe.linear import linear_probe, table
 
@@ -208,6 +211,22 @@ class TestLinearProbe:
         assert result["model"] == "mine"
         assert result["statistics"]["num_crops"] == 48
         assert result["std"] is None and result["ci95"] is None
+
+    def test_opens_a_checkpoint(self, sounds, tmp_path):
+        config = Config(encoder=EncoderConfig(hidden_units=16, output_units=16))
+        keras.utils.set_random_seed(3)
+        opened = checkpoint.Checkpoint(
+            Encoder(config.encoder), config, Statistics(-8.0, 4.0), {}
+        )
+        checkpoint.save(str(tmp_path), opened)
+        options = {"seeds": [42], "learning_rate": 1e-3}
+        by_path = self.probe(sounds, str(tmp_path), **options)
+        in_memory = self.probe(sounds, floors.random_encoder(3, config), **options)
+        assert by_path.result["model"] == str(tmp_path)
+        np.testing.assert_allclose(
+            by_path.embeddings, in_memory.embeddings, rtol=1e-4, atol=1e-5
+        )
+        assert by_path.result["mean"] == in_memory.result["mean"]
 
     def test_given_and_published_learning_rates(self, sounds, tmp_path):
         given = self.probe(sounds, Recorder(), learning_rate="2e-3", seeds=[42]).result

@@ -14,63 +14,56 @@ held out once) or split (train, valid, test).
 import json
 import os
 
-import tqdm
 from absl import flags
 
 from byola_tf import files
 from byola_tf.errors import UserError
-from train_lib import command
-from train_lib.probe import protocol
-from train_lib.probe.linear import linear_probe, table
+from train_lib import command, progress
 
-_MODEL = flags.DEFINE_string(
+MODEL = flags.DEFINE_string(
     "model",
     None,
     "An exported model, a checkpoint or a work directory; or one of the floors that a "
     "trained model has to beat: 'random' (the untrained v2 encoder, see --seed) or "
     "'logmel' (mean and standard deviation of the log-mel over time).",
 )
-_METADATA = flags.DEFINE_string(
+METADATA = flags.DEFINE_string(
     "metadata",
     None,
     "CSV with the columns file_name, label and fold, or file_name, label and split "
     "(train, valid, test). Its name is the task's; a published task's name (esc50, "
     "us8k, spcv2, ...) brings that task's learning rate and unit length.",
 )
-_AUDIO = flags.DEFINE_string(
+AUDIO = flags.DEFINE_string(
     "audio", None, "Folder that file_name in the CSV is relative to."
 )
-_UNIT_SECONDS = flags.DEFINE_float(
+UNIT_SECONDS = flags.DEFINE_float(
     "unit_seconds",
     None,
     "Length of the crop that stands for a clip: the usual length of the task's clips. "
     "Longer clips are cut, shorter ones padded with zeros.",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
-_LR = flags.DEFINE_string(
+OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+LR = flags.DEFINE_string(
     "lr",
     None,
     "Learning rate of the classifier, or 'search': the best of 3e-4, 1e-3 and 3e-3 on "
     "validation, fold by fold. Default: the published one of a published task (but "
     "for --model=logmel), otherwise the search.",
 )
-_SEEDS = flags.DEFINE_list(
+SEEDS = flags.DEFINE_list(
     "seeds",
-    [str(seed) for seed in protocol.SEEDS],
+    ["42", "43", "44"],
     "Seeds of the classifiers: initial weights, batch order, drawn validation clips.",
 )
-_SEED = flags.DEFINE_integer("seed", 42, "Seed of the weights of --model=random.")
-_BATCH_SIZE = flags.DEFINE_integer(
+SEED = flags.DEFINE_integer("seed", 42, "Seed of the weights of --model=random.")
+BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
     "Clips embedded at a time; about 160 s of audio by default. Lower it if memory "
     "runs out. It does not change the result.",
     lower_bound=1,
 )
-
-
-def _progress_bar(iterable, total: int, description: str):
-    return tqdm.tqdm(iterable, total=total, desc=description, unit="", leave=False)
 
 
 def _check_output(path: str) -> None:
@@ -96,27 +89,32 @@ def _check_output(path: str) -> None:
 
 
 def main() -> None:
-    """Runs the command."""
-    _check_output(_OUTPUT.value)
-    probe = linear_probe(
-        _MODEL.value,
-        _METADATA.value,
-        _AUDIO.value,
-        _UNIT_SECONDS.value,
-        learning_rate=_LR.value,
-        seeds=_SEEDS.value,
-        model_seed=_SEED.value,
-        batch_size=_BATCH_SIZE.value,
-        progress=_progress_bar,
+    """Evaluates, writes the JSON and prints a table."""
+    model = command.required("model", MODEL.value, "runs/model")
+    metadata = command.required("metadata", METADATA.value, "sounds.csv")
+    audio = command.required("audio", AUDIO.value, "sounds")
+    output = command.required("output", OUTPUT.value, "sounds.json")
+    _check_output(output)
+    from train_lib.probe import linear
+
+    probe = linear.linear_probe(
+        model,
+        metadata,
+        audio,
+        UNIT_SECONDS.value,
+        learning_rate=LR.value,
+        seeds=SEEDS.value,
+        model_seed=SEED.value,
+        batch_size=BATCH_SIZE.value,
+        progress=progress.bar,
     )
-    files.write_text(_OUTPUT.value, json.dumps(probe.result, indent=2) + "\n")
-    print(table(probe.result))
-    print(f"{'written to':14s} {_OUTPUT.value}")
+    files.write_text(output, json.dumps(probe.result, indent=2) + "\n")
+    print(linear.table(probe.result))
+    print(f"{'written to':14s} {output}")
 
 
 def cli() -> None:
-    """Console entry point."""
-    flags.mark_flags_as_required(["model", "metadata", "audio", "output"])
+    """Entry point of `byola-probe`."""
     command.run(main)
 
 
