@@ -1,0 +1,122 @@
+"""Measures a model by linear evaluation on a classification task.
+
+Embeds each clip once with the frozen model, trains linear classifiers on the
+embeddings and reports the accuracy on test clips: the published protocol of
+BYOL-A (mean over folds, three seeds, 95 % interval). For example:
+
+  python -m train_lib.linear_probe --model=MODEL --metadata=sounds.csv \\
+      --audio=sounds/ --unit_seconds=5 --output=sounds.json
+
+The metadata CSV has the columns file_name, label and either fold (each value is
+held out once) or split (train, valid, test).
+"""
+
+import json
+import os
+
+from absl import flags
+
+from byola_tf import files
+from byola_tf.errors import UserError
+from train_lib import command, progress
+
+MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "An exported model, a checkpoint or a work directory; or one of the floors that a "
+    "trained model has to beat: 'random' (the untrained v2 encoder, see --seed) or "
+    "'logmel' (mean and standard deviation of the log-mel over time).",
+)
+METADATA = flags.DEFINE_string(
+    "metadata",
+    None,
+    "CSV with the columns file_name, label and fold, or file_name, label and split "
+    "(train, valid, test). Its name is the task's; a published task's name (esc50, "
+    "us8k, spcv2, ...) brings that task's learning rate and unit length.",
+)
+AUDIO = flags.DEFINE_string(
+    "audio", None, "Folder that file_name in the CSV is relative to."
+)
+UNIT_SECONDS = flags.DEFINE_float(
+    "unit_seconds",
+    None,
+    "Length of the crop that stands for a clip: the usual length of the task's clips. "
+    "Longer clips are cut, shorter ones padded with zeros.",
+)
+OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+LR = flags.DEFINE_string(
+    "lr",
+    None,
+    "Learning rate of the classifier, or 'search': the best of 3e-4, 1e-3 and 3e-3 on "
+    "validation, fold by fold. Default: the published one of a published task (but "
+    "for --model=logmel), otherwise the search.",
+)
+SEEDS = flags.DEFINE_list(
+    "seeds",
+    ["42", "43", "44"],
+    "Seeds of the classifiers: initial weights, batch order, drawn validation clips.",
+)
+SEED = flags.DEFINE_integer("seed", 42, "Seed of the weights of --model=random.")
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size",
+    None,
+    "Clips embedded at a time; about 160 s of audio by default. Lower it if memory "
+    "runs out. It does not change the result.",
+    lower_bound=1,
+)
+
+
+def _check_output(path: str) -> None:
+    """Raises UserError if the result could not be written, before the work."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not path.endswith(".json"):
+        raise UserError(
+            f"`output` must be the name of a .json file. Received: {path!r}. Use e.g. "
+            "--output=results/esc10.json."
+        )
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"`output` must lie in a folder that can be made. Received: {path!r} "
+            f"({error}). Choose another."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(
+            f"`output` must lie in a folder that can be written to. Received: "
+            f"{path!r}. Choose another."
+        )
+
+
+def main() -> None:
+    """Evaluates, writes the JSON and prints a table."""
+    model = command.required("model", MODEL.value, "runs/model")
+    metadata = command.required("metadata", METADATA.value, "sounds.csv")
+    audio = command.required("audio", AUDIO.value, "sounds")
+    output = command.required("output", OUTPUT.value, "sounds.json")
+    _check_output(output)
+    from train_lib.probe import linear
+
+    probe = linear.linear_probe(
+        model,
+        metadata,
+        audio,
+        UNIT_SECONDS.value,
+        learning_rate=LR.value,
+        seeds=SEEDS.value,
+        model_seed=SEED.value,
+        batch_size=BATCH_SIZE.value,
+        progress=progress.bar,
+    )
+    files.write_text(output, json.dumps(probe.result, indent=2) + "\n")
+    print(linear.table(probe.result))
+    print(f"{'written to':14s} {output}")
+
+
+def cli() -> None:
+    """Entry point of `byola-probe`."""
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()
