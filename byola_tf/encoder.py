@@ -30,7 +30,7 @@ class Encoder(keras.Model):
                 heads.convolution(config.channels, fan_in, name=f"convolution_{block}")
             )
             self.normalizations.append(
-                heads.batch_normalization(name=f"normalization_{block}")
+                heads.BatchNormalization(name=f"normalization_{block}")
             )
         self.pool = keras.layers.MaxPooling2D(2, name="pool")
         self.hidden = heads.dense(

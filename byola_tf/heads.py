@@ -14,16 +14,36 @@ def convolution(filters: int, fan_in: int, **kwargs) -> keras.layers.Conv2D:
     return keras.layers.Conv2D(filters, 3, padding="same", **_uniform(fan_in), **kwargs)
 
 
-def batch_normalization(**kwargs) -> keras.layers.BatchNormalization:
+class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation with PyTorch's constants, shared by all replicas.
 
-    Synchronised when it is made under a strategy of several replicas; elsewhere
-    the collective operations would only cost time.
+    Moments are synchronised when the layer is made under a strategy of several
+    replicas. On one, feature maps go through TensorFlow's fused kernel, which
+    Keras does not use: a third of a training step's time otherwise.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return keras.layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, **kwargs
-    )
+
+    def __init__(self, **kwargs):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        kwargs = {"momentum": 0.9, "epsilon": 1e-5, **kwargs}
+        super().__init__(synchronized=replicas > 1, **kwargs)
+
+    def call(self, inputs, training=False):
+        """Normalises [batch, time, mel, channel] or [batch, units]."""
+        if not training or self.synchronized or inputs.shape.rank != 4:
+            return super().call(inputs, training=training)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            tf.cast(self.gamma.value, tf.float32),
+            tf.cast(self.beta.value, tf.float32),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        for moving, batch in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            moving.assign(moving.value * self.momentum + batch * (1 - self.momentum))
+        return outputs
 
 
 def _uniform(fan_in: int) -> dict:
@@ -47,7 +67,7 @@ class Head(keras.Model):
     def __init__(self, hidden_units, output_units, input_units, **kwargs):
         super().__init__(**kwargs)
         self.hidden = dense(hidden_units, input_units, name="hidden")
-        self.normalization = batch_normalization(name="normalization")
+        self.normalization = BatchNormalization(name="normalization")
         self.output_layer = dense(output_units, hidden_units, name="output")
         self.build((None, input_units))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import inspect
 import os
 import re
 from collections.abc import Sequence
@@ -116,6 +117,7 @@ def help_text() -> str:
 
 def _attribute_docs(section: type) -> dict[str, str]:
     """The "Attributes:" part of a docstring, name → text."""
-    text = section.__doc__.split("Attributes:", 1)[1]
-    entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
+    # cleandoc: Python 3.13 strips a docstring's indentation, older ones do not
+    text = inspect.cleandoc(section.__doc__).split("Attributes:", 1)[1]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
     return {name: " ".join(meaning.split()) for name, meaning in entries}
