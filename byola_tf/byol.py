@@ -6,9 +6,10 @@ Grill et al. 2020, sections 3.1 and 3.2; TASLP section III-A.
 import keras
 import tensorflow as tf
 
-from byola_tf import heads, losses
+from byola_tf import diagnostics, heads, losses, schedules
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
+from byola_tf.optimizers import make_optimizer
 
 
 class BYOL(keras.Model):
@@ -24,34 +25,57 @@ class BYOL(keras.Model):
 
     Args:
         config: `Config`; `encoder`, `byol`, `train` and `seed` are used.
+        total_steps: length of the run, for schedules; `config.train.steps` when
+            None.
     """
 
-    def __init__(self, config: Config, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, config: Config, total_steps: int | None = None, **kwargs):
+        precision = config.train.precision
+        policy = "float32" if precision == "auto" else precision
+        super().__init__(dtype=policy, **kwargs)
         self.config = config
-        self.online_encoder, self.online_projector = _make_network(config, "online")
-        self.target_encoder, self.target_projector = _make_network(config, "target")
-        units = config.byol.projection_units
-        self.predictor = heads.Head(
-            config.byol.hidden_units, units, units, name="predictor"
+        self.total_steps = total_steps or config.train.steps
+        self.online_encoder, self.online_projector = _make_network(
+            config, "online", policy
         )
+        self.target_encoder, self.target_projector = _make_network(
+            config, "target", policy
+        )
+        self.predictor = None
+        if config.byol.predictor:
+            units = config.byol.projection_units
+            self.predictor = heads.Head(
+                config.byol.hidden_units, units, units, name="predictor", dtype=policy
+            )
         self.built = True
         self.synchronize_target()
 
     def compile(self, optimizer=None, **kwargs):
         """Sets the optimiser (the configuration's Adam by default)."""
         if optimizer is None:
-            optimizer = make_optimizer(self.config)
+            optimizer = make_optimizer(self.config, self.total_steps)
         super().compile(optimizer=optimizer, **kwargs)
         self.optimizer.build(self.online_variables)
 
     @property
     def online_variables(self) -> list:
-        """What the gradient moves: online encoder, projector, predictor."""
+        """What the gradient moves: online encoder, projector, predictor.
+
+        Without the biases that feed a batch normalisation: their gradient is
+        zero but for rounding, which Adam would turn into steps.
+        """
+        models = [self.online_encoder, self.online_projector, self.predictor]
+        layers = [*self.online_encoder.convolutions, self.online_projector.hidden]
+        if self.predictor is None:
+            models.pop()
+        else:
+            layers.append(self.predictor.hidden)
+        inert = {id(layer.bias) for layer in layers}
         return [
-            *self.online_encoder.trainable_variables,
-            *self.online_projector.trainable_variables,
-            *self.predictor.trainable_variables,
+            variable
+            for model in models
+            for variable in model.trainable_variables
+            if id(variable) not in inert
         ]
 
     def synchronize_target(self) -> None:
@@ -71,57 +95,88 @@ class BYOL(keras.Model):
                 strategy, this replica's share of the global batch.
 
         Returns:
-            `loss` over the global batch and `embedding_std`, the mean over
-            dimensions of the standard deviation over this replica's clips.
+            float32 scalars, means over the replicas: `loss`, `gradient_norm`
+            (before clipping) and those of `diagnostics.health`.
         """
+        parts = [
+            tf.split(view, self.config.train.accumulate_steps, axis=0) for view in data
+        ]
+        gradients, logs = None, None
+        for index, views in enumerate(zip(*parts, strict=True)):
+            with tf.control_dependencies(gradients or []):  # one part in memory
+                views = [tf.identity(view) for view in views]
+                new_gradients, new_logs = self._gradients(views, index)
+            gradients = _add(gradients, new_gradients)
+            logs = _add(logs, new_logs)
+        norm = self._gradient_norm(gradients)
+        self.optimizer.apply(gradients, self.online_variables)
+        self._update_target()
         replicas = tf.distribute.get_replica_context()
-        projections = [
-            tf.stop_gradient(self._project_target(view, index))
-            for index, view in enumerate(data)
+        mean = tf.distribute.ReduceOp.MEAN
+        names = ("loss", "gradient_norm", *diagnostics.NAMES)
+        logs = [logs[0], norm, *logs[1:]]
+        return {
+            name: replicas.all_reduce(mean, value)
+            for name, value in zip(names, logs, strict=True)
+        }
+
+    def _gradients(self, views, part: int) -> tuple[list, list]:
+        """Gradients and logs of one part, each divided by the number of parts."""
+        parts = self.config.train.accumulate_steps
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        targets = [
+            tf.stop_gradient(self._project_target(view, index, part))
+            for index, view in enumerate(views)
         ]
         with tf.GradientTape() as tape:
-            embeddings, predictions = zip(
-                *[self._predict(view, index) for index, view in enumerate(data)],
+            embeddings, projections, predictions = zip(
+                *[self._predict(view, index, part) for index, view in enumerate(views)],
                 strict=True,
             )
             loss = tf.reduce_mean(
-                losses.regression_loss(predictions[0], projections[1])
-                + losses.regression_loss(predictions[1], projections[0])
+                losses.regression_loss(predictions[0], targets[1])
+                + losses.regression_loss(predictions[1], targets[0])
             )
             # gradients are summed over replicas, each with an equal share
-            share = loss / replicas.num_replicas_in_sync
+            share = self.optimizer.scale_loss(loss / (replicas * parts))
         gradients = tape.gradient(share, [v.value for v in self.online_variables])
-        self.optimizer.apply(gradients, self.online_variables)
-        self._update_target()
-        return {
-            "loss": replicas.all_reduce(tf.distribute.ReduceOp.MEAN, loss),
-            "embedding_std": replicas.all_reduce(
-                tf.distribute.ReduceOp.MEAN, embedding_spread(embeddings[0])
-            ),
-        }
+        health = diagnostics.health(embeddings[0], projections[0])
+        return gradients, [value / parts for value in (loss, *health)]
 
-    def _predict(self, view, index: int):
-        seed = self._dropout_seed(branch=0, view=index)
+    def _steps_done(self):
+        # loss scaling counts in the optimiser that it wraps
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return inner.iterations.value
+
+    def _gradient_norm(self, gradients):
+        scale = getattr(self.optimizer, "dynamic_scale", 1.0)
+        return tf.linalg.global_norm(gradients) / scale
+
+    def _predict(self, view, index: int, part: int):
+        seed = self._dropout_seed(0, index, part)
         embedding = self.online_encoder(view, training=True, dropout_seed=seed)
         projection = self.online_projector(embedding, training=True)
-        return embedding, self.predictor(projection, training=True)
+        if self.predictor is None:
+            return embedding, projection, projection
+        return embedding, projection, self.predictor(projection, training=True)
 
-    def _project_target(self, view, index: int):
-        seed = self._dropout_seed(branch=1, view=index)
+    def _project_target(self, view, index: int, part: int):
+        seed = self._dropout_seed(1, index, part)
         embedding = self.target_encoder(view, training=True, dropout_seed=seed)
         return self.target_projector(embedding, training=True)
 
-    def _dropout_seed(self, branch: int, view: int):
-        """int32 [2], a function of (seed, step, replica, branch, view)."""
+    def _dropout_seed(self, branch: int, view: int, part: int):
+        """int32 [2], a function of (seed, step, replica, part, branch, view)."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        step = tf.cast(self.optimizer.iterations.value, tf.int32)
+        step = tf.cast(self._steps_done(), tf.int32)
         seed = tf.stack([tf.constant(self.config.seed, tf.int32), step])
         seed = tf.random.fold_in(seed, tf.cast(replica, tf.int32))
-        return tf.random.fold_in(seed, 2 * branch + view)
+        return tf.random.fold_in(seed, 4 * part + 2 * branch + view)
 
     def _update_target(self) -> None:
         """target <- decay * target + (1 - decay) * online, weights only."""
-        decay = self.config.byol.ema_decay
+        step = tf.cast(self._steps_done(), tf.float32) - 1.0
+        decay = schedules.ema_decay(step, self.config, self.total_steps)
         for target, online in self._network_pairs():
             for old, new in zip(
                 target.trainable_variables, online.trainable_variables, strict=True
@@ -135,35 +190,19 @@ class BYOL(keras.Model):
         )
 
 
-def embedding_spread(embeddings):
-    """Mean over dimensions of the standard deviation over clips.
-
-    Zero means collapse: every clip has the same embedding.
-
-    Args:
-        embeddings: float32 [batch, units].
-
-    Returns:
-        float32 scalar.
-    """
-    return tf.reduce_mean(tf.math.reduce_std(embeddings, axis=0))
+def _add(total, values):
+    if total is None:
+        return values
+    return [old + new for old, new in zip(total, values, strict=True)]
 
 
-def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
-    """Adam with the configuration's constant learning rate."""
-    return keras.optimizers.Adam(
-        config.train.learning_rate,
-        epsilon=config.train.adam_epsilon,
-        name="optimizer",  # part of the names in a checkpoint
-    )
-
-
-def _make_network(config: Config, name: str):
-    encoder = Encoder(config.encoder, name=f"{name}_encoder")
+def _make_network(config: Config, name: str, policy: str):
+    encoder = Encoder(config.encoder, name=f"{name}_encoder", dtype=policy)
     projector = heads.Head(
         config.byol.hidden_units,
         config.byol.projection_units,
         config.encoder.embedding_size,
         name=f"{name}_projector",
+        dtype=policy,
     )
     return encoder, projector

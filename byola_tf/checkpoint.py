@@ -75,6 +75,11 @@ def step_folder(workdir: str, step: int) -> str:
     return os.path.join(workdir, STEPS_FOLDER, f"{STEP_PREFIX}{step:08d}")
 
 
+def step_of(folder: str) -> int:
+    """The step whose checkpoint a folder of `step_folders` holds."""
+    return int(os.path.basename(folder)[len(STEP_PREFIX) :])
+
+
 def load(path: str) -> Checkpoint:
     """Opens a checkpoint folder, or the newest one of a work directory.
 

@@ -8,8 +8,9 @@ References are to Niizumi et al., TASLP 2023 (v2) and IJCNN 2021 (v1).
 
 import dataclasses
 import json
-import math
 from typing import Any
+
+from byola_tf import validation
 
 EPSILON = 1.1920929e-07  # float32 machine epsilon: inside every logarithm
 
@@ -58,6 +59,9 @@ class DataConfig:
         statistics_samples: number of random crops from which the corpus mean
             and standard deviation are computed.
         num_decode_threads: threads that decode files.
+        sharding: of multi-worker runs: "global" repeats the whole input on
+            every worker, exact; "worker" gives each its own part of the files
+            and its own bank and post-normalisation, for scale.
     """
 
     pattern: str = ""
@@ -66,6 +70,7 @@ class DataConfig:
     cache_limit_gb: float = 20.0
     statistics_samples: int = 10_000
     num_decode_threads: int = 4
+    sharding: str = "global"
 
 
 @dataclasses.dataclass
@@ -145,11 +150,17 @@ class BYOLConfig:
         hidden_units: hidden width of projector and predictor.
         projection_units: output width of projector and predictor.
         ema_decay: share of the old target weights kept by each step (tau).
+        ema_schedule: "constant" as published, or "cosine", a ramp of the decay
+            to 1 over the run.
+        predictor: whether the online network has a predictor; without one it
+            collapses (ablation of TASLP table XII).
     """
 
     hidden_units: int = 4096
     projection_units: int = 256
     ema_decay: float = 0.99
+    ema_schedule: str = "constant"
+    predictor: bool = True
 
 
 @dataclasses.dataclass
@@ -160,21 +171,58 @@ class TrainConfig:
         batch_size: crops per step over all devices.
         epochs: passes over the corpus.
         steps: number of steps; overrides `epochs` when given.
-        learning_rate: Adam's, constant.
+        seconds: time budget of one run; it stops, resumable, when used up.
+        learning_rate: Adam's.
         adam_epsilon: Adam's epsilon, as Keras applies it.
+        schedule: "constant" as published, or "cosine" to zero.
+        warmup_steps: steps over which the learning rate rises from zero.
+        weight_decay: AdamW's; biases and batch normalisation are left out.
+        clip_norm: global norm to which gradients are clipped; 0 does not.
+        accumulate_steps: parts into which a batch is split to save memory;
+            their gradients are averaged (batch normalisation sees the parts).
+        strategy: "auto" (all accelerators), "one", "mirrored" or
+            "multi_worker" (TF_CONFIG).
+        precision: "float32", "mixed_bfloat16", "mixed_float16", or "auto":
+            bfloat16 where the hardware runs it natively.
         log_every_steps: steps between logged losses.
         checkpoint_every_steps: steps between checkpoints; an epoch when 0.
-        keep_checkpoints: number of newest checkpoints kept.
+        keep_checkpoints: number of newest checkpoints kept, beside the best.
+        stop_on_collapse: whether a collapse of the embedding stops the run.
+        probe_metadata: CSV of a labelled task on which the encoder is probed
+            while it trains; "" does not.
+        probe_audio: folder that the CSV's file names are relative to; its own
+            when "".
+        probe_unit_seconds: length of the probe's crops, seconds.
+        probe_every_epochs: epochs between probes.
+        probe_patience: probes without improvement after which the run stops;
+            0 never does.
+        projector_every_epochs: epochs between TensorBoard embedding
+            projections; 0 makes none.
     """
 
     batch_size: int = 256
     epochs: int = 100
     steps: int | None = None
+    seconds: float | None = None
     learning_rate: float = 1e-4
     adam_epsilon: float = 1e-8
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    accumulate_steps: int = 1
+    strategy: str = "auto"
+    precision: str = "float32"
     log_every_steps: int = 10
     checkpoint_every_steps: int = 0
     keep_checkpoints: int = 2
+    stop_on_collapse: bool = True
+    probe_metadata: str = ""
+    probe_audio: str = ""
+    probe_unit_seconds: float = 1.0
+    probe_every_epochs: int = 1
+    probe_patience: int = 0
+    projector_every_epochs: int = 0
 
 
 @dataclasses.dataclass
@@ -218,19 +266,8 @@ class Config:
         Raises:
             ValueError: names the first field that is not, with its value.
         """
-        for name, ok, rule in _rules(self):
-            if not ok:
-                raise ValueError(
-                    f"`config.{name}` must {rule}. Received: {_value(self, name)!r}."
-                )
+        validation.validate(self)
         return self
-
-
-def _value(config: Config, name: str) -> Any:
-    value = config
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _from_dict(cls: type, values: dict, path: str) -> Any:
@@ -250,68 +287,3 @@ def _from_dict(cls: type, values: dict, path: str) -> Any:
             value = tuple(value)
         arguments[name] = value
     return cls(**arguments)
-
-
-def _rules(config: Config):
-    """Yields (field, whether it holds, rule in words)."""
-    frontend, augment, encoder = config.frontend, config.augment, config.encoder
-    blocks = ("mixup", "resize_crop", "fade", "gaussian")
-    yield (
-        "frontend.mel_scale",
-        frontend.mel_scale in ("slaney", "htk"),
-        "be 'slaney' or 'htk'",
-    )
-    yield (
-        "frontend.win_length",
-        0 < frontend.win_length <= frontend.n_fft,
-        "be between 1 and `n_fft`",
-    )
-    yield (
-        "frontend.f_max",
-        frontend.f_min < frontend.f_max <= frontend.sample_rate / 2,
-        "lie between `f_min` and half of `sample_rate`",
-    )
-    yield (
-        "data.unit_seconds",
-        math.isfinite(config.data.unit_seconds)
-        and config.unit_frames >= encoder.time_stride,
-        f"cover at least {encoder.time_stride} log-mel frames",
-    )
-    yield (
-        "augment.blocks",
-        all(block in blocks for block in augment.blocks),
-        f"be a subset of {blocks}",
-    )
-    yield "augment.mixup_ratio", 0 <= augment.mixup_ratio < 1, "lie in [0, 1)"
-    yield "augment.bank_size", augment.bank_size >= 0, "not be negative"
-    yield (
-        "augment.canvas_time_scale",
-        augment.canvas_time_scale >= 1,
-        "be at least 1",
-    )
-    yield (
-        "encoder.n_mels",
-        encoder.n_mels == frontend.n_mels and encoder.local_units > 0,
-        f"equal `config.frontend.n_mels` ({frontend.n_mels}) and leave a bin "
-        f"after {encoder.num_blocks} halvings",
-    )
-    yield "encoder.dropout", 0 <= encoder.dropout < 1, "lie in [0, 1)"
-    yield (
-        "encoder.pooling",
-        encoder.pooling in ("mean+max", "mean", "max"),
-        "be 'mean+max', 'mean' or 'max'",
-    )
-    yield "byol.ema_decay", 0 <= config.byol.ema_decay <= 1, "lie in [0, 1]"
-    yield "train.batch_size", config.train.batch_size >= 2, "be at least 2"
-    yield "train.epochs", config.train.epochs >= 1, "be at least 1"
-    yield (
-        "train.steps",
-        config.train.steps is None or config.train.steps >= 1,
-        "be at least 1, or None",
-    )
-    yield "train.learning_rate", config.train.learning_rate > 0, "be positive"
-    yield (
-        "train.log_every_steps",
-        config.train.log_every_steps >= 1,
-        "be at least 1",
-    )

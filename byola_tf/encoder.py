@@ -17,6 +17,8 @@ class Encoder(keras.Model):
 
     Args:
         encoder_config: `EncoderConfig`.
+        dtype: Keras dtype policy, e.g. "mixed_bfloat16"; frames and embeddings
+            are float32 in any case.
     """
 
     def __init__(self, encoder_config: EncoderConfig, **kwargs):
@@ -27,17 +29,25 @@ class Encoder(keras.Model):
         for block in range(config.num_blocks):
             fan_in = 9 * (config.channels if block else 1)
             self.convolutions.append(
-                heads.convolution(config.channels, fan_in, name=f"convolution_{block}")
+                heads.convolution(
+                    config.channels,
+                    fan_in,
+                    name=f"convolution_{block}",
+                    dtype=self.dtype_policy,
+                )
             )
             self.normalizations.append(
-                heads.BatchNormalization(name=f"normalization_{block}")
+                heads.BatchNormalization(
+                    name=f"normalization_{block}", dtype=self.dtype_policy
+                )
             )
-        self.pool = keras.layers.MaxPooling2D(2, name="pool")
+        policy = self.dtype_policy
+        self.pool = keras.layers.MaxPooling2D(2, name="pool", dtype=policy)
         self.hidden = heads.dense(
-            config.hidden_units, config.local_units, name="hidden"
+            config.hidden_units, config.local_units, name="hidden", dtype=policy
         )
         self.output_layer = heads.dense(
-            config.output_units, config.hidden_units, name="output"
+            config.output_units, config.hidden_units, name="output", dtype=policy
         )
         self.build((None, None, config.n_mels))
 
@@ -82,7 +92,7 @@ class Encoder(keras.Model):
         features = keras.ops.relu(self.output_layer(hidden))
         if self.config.concatenate_local:
             features = tf.concat([local, features], axis=-1)
-        return features
+        return tf.cast(features, tf.float32)
 
     def local_features(self, log_mel, training=False):
         """The flattened convolution features of every frame.
@@ -96,7 +106,9 @@ class Encoder(keras.Model):
                 "`log_mel` must have shape [batch, time, mel] with "
                 f"{self.config.n_mels} mel bins. Received: {log_mel.shape}."
             )
-        features = tf.expand_dims(log_mel, -1)  # [batch, time, mel, 1]
+        features = tf.expand_dims(
+            tf.cast(log_mel, self.compute_dtype), -1
+        )  # [batch, time, mel, 1]
         for convolution, normalization in self._blocks():
             features = normalization(convolution(features), training=training)
             features = self.pool(keras.ops.relu(features))

@@ -38,11 +38,32 @@ def replacing_folder(path: str) -> Iterator[str]:
     os.mkdir(temporary)
     try:
         yield temporary
+        _flush(temporary)
         if os.path.lexists(path):
             os.rename(path, old)
         os.rename(temporary, path)
+        _flush_folder(os.path.dirname(path))
     finally:
         if os.path.lexists(old) and not os.path.lexists(path):
             os.rename(old, path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush(folder: str) -> None:
+    """Brings every file of a folder to disk, so that a rename cannot outrun it."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+        _flush_folder(parent)
+
+
+def _flush_folder(folder: str) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

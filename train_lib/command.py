@@ -14,6 +14,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from byola_tf.errors import UserError
+from train_lib.health import Unhealthy
+from train_lib.interruption import Interrupted
 
 
 def run(
@@ -54,6 +56,12 @@ def run(
             main()
         except UserError as error:
             fail(str(error))
+        except Unhealthy as error:
+            _say(f"stopped: {error}")
+            sys.exit(3)
+        except Interrupted as error:
+            _say(str(error))
+            sys.exit(128 + error.signal)
         except KeyboardInterrupt:
             print("Stopped by Ctrl-C.", file=sys.stderr)
             sys.exit(130)
@@ -77,8 +85,12 @@ def required(name: str, value, example: str):
 
 def fail(message: str) -> None:
     """Prints one line to stderr and exits with status 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    _say(f"error: {message}")
     sys.exit(2)
+
+
+def _say(message: str) -> None:
+    print(" ".join(message.split()), file=sys.stderr)
 
 
 def _configure_logging() -> None:

@@ -1,5 +1,7 @@
 """TensorBoard: scalars at every logged step, pictures once an epoch."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +18,7 @@ class Monitor:
     """
 
     def __init__(self, folder: str):
+        self._folder = folder
         self._writer = tf.summary.create_file_writer(folder)
 
     def scalars(self, step: int, values: dict) -> None:
@@ -40,6 +43,22 @@ class Monitor:
             tf.summary.histogram("embedding/std_per_dimension", spread)
             tf.summary.image("clip: log_mel, view_1, view_2", picture[None])
         self._writer.flush()
+
+    def projector(self, step: int, model: BYOL, log_mel) -> None:
+        """Writes a batch's embeddings for TensorBoard's projector.
+
+        Args:
+            step: number of steps done.
+            model: the model.
+            log_mel: float32 [batch, time, mel]; the pictures of the points.
+        """
+        embeddings = model.online_encoder(log_mel, training=False).numpy()
+        name = f"embedding_{step:08d}.tsv"
+        np.savetxt(os.path.join(self._folder, name), embeddings, "%.5g", "\t")
+        with open(os.path.join(self._folder, "projector_config.pbtxt"), "a") as file:
+            file.write(
+                f'embeddings {{ tensor_name: "step {step}" tensor_path: "{name}" }}\n'
+            )
 
     def close(self) -> None:
         """Flushes and closes the files."""

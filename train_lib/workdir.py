@@ -1,19 +1,15 @@
-"""The work directory: who owns it, its log, its checkpoints."""
+"""The work directory: who owns it, and its log."""
 
 import json
 import os
-import shutil
 
-import tensorflow as tf
-
-from byola_tf import checkpoint, files
+from byola_tf import files
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from train_lib.config_flag import flatten
 
 CONFIG_FILE = "config.json"
 LOG_FILE = "train_log.jsonl"
-STATE_PREFIX = "training_state"
 
 # Fields that may change between two runs on the same work directory.
 _CHANGEABLE = {
@@ -22,6 +18,15 @@ _CHANGEABLE = {
     "data.num_decode_threads",
     "train.epochs",
     "train.steps",
+    "train.seconds",
+    "train.strategy",
+    "train.probe_metadata",
+    "train.probe_audio",
+    "train.probe_unit_seconds",
+    "train.probe_every_epochs",
+    "train.probe_patience",
+    "train.projector_every_epochs",
+    "train.stop_on_collapse",
     "train.log_every_steps",
     "train.checkpoint_every_steps",
     "train.keep_checkpoints",
@@ -108,43 +113,3 @@ def read_log(workdir: str) -> list[dict]:
                 except ValueError:
                     break
     return entries
-
-
-class Checkpoints:
-    """Saves and restores the whole training state of a model.
-
-    A step's folder holds the encoder's checkpoint (see `byola_tf.checkpoint`)
-    and the state of every variable of model and optimiser.
-
-    Args:
-        workdir: work directory.
-        model: compiled `BYOL`.
-        keep: number of newest checkpoints kept.
-    """
-
-    def __init__(self, workdir: str, model, keep: int):
-        self._workdir, self._keep = workdir, keep
-        named = {
-            variable.path.replace("/", "."): variable.value
-            for variable in [*model.variables, *model.optimizer.variables]
-        }
-        self._state = tf.train.Checkpoint(**named)
-
-    def save(self, step: int, encoder_checkpoint: checkpoint.Checkpoint) -> str:
-        """Writes the checkpoint of a step, then drops the oldest ones."""
-        folder = checkpoint.step_folder(self._workdir, step)
-        with files.replacing_folder(folder) as temporary:
-            checkpoint.save(temporary, encoder_checkpoint)
-            self._state.write(os.path.join(temporary, STATE_PREFIX))
-        for old in checkpoint.step_folders(self._workdir)[: -self._keep]:
-            shutil.rmtree(old)
-        return folder
-
-    def restore(self) -> int:
-        """Loads the newest checkpoint; returns its step, 0 without one."""
-        folders = checkpoint.step_folders(self._workdir)
-        if not folders:
-            return 0
-        status = self._state.read(os.path.join(folders[-1], STATE_PREFIX))
-        status.assert_consumed()
-        return int(os.path.basename(folders[-1])[len(checkpoint.STEP_PREFIX) :])

@@ -1,0 +1,65 @@
+"""What changes over a run: learning rate and EMA decay, as functions of the step."""
+
+import keras
+import tensorflow as tf
+
+from byola_tf.config import Config
+
+
+def ema_decay(step, config: Config, total_steps: int | None):
+    """Share of the old target weights that a step keeps.
+
+    Constant as published, or ramped to 1 along half a cosine (Grill et al.
+    2020, section 3.2).
+
+    Args:
+        step: int scalar, steps done before this one.
+        config: `Config`; `byol.ema_decay` and `byol.ema_schedule` are used.
+        total_steps: length of the run; needed by the ramp.
+
+    Returns:
+        float32 scalar.
+    """
+    base = config.byol.ema_decay
+    if config.byol.ema_schedule == "constant":
+        return tf.constant(base, tf.float32)
+    return 1.0 - (1.0 - base) * _half_cosine(step, total_steps)
+
+
+class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then constant or half a cosine to zero.
+
+    Args:
+        learning_rate: the highest rate.
+        warmup_steps: steps from zero up to it.
+        decay_steps: steps from there to zero; None stays constant.
+    """
+
+    def __init__(self, learning_rate, warmup_steps, decay_steps):
+        self.learning_rate = learning_rate
+        self.warmup_steps = warmup_steps
+        self.decay_steps = decay_steps
+
+    def __call__(self, step):
+        """The rate of a step, float32 scalar."""
+        step = tf.cast(step, tf.float32)
+        rate = tf.constant(self.learning_rate, tf.float32)
+        if self.warmup_steps:
+            rate *= tf.minimum((step + 1.0) / self.warmup_steps, 1.0)
+        if self.decay_steps:
+            rate *= _half_cosine(step - self.warmup_steps, self.decay_steps)
+        return rate
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            "learning_rate": self.learning_rate,
+            "warmup_steps": self.warmup_steps,
+            "decay_steps": self.decay_steps,
+        }
+
+
+def _half_cosine(step, total_steps):
+    """1 at the first step, 0 from `total_steps` on."""
+    progress = tf.cast(step, tf.float32) / tf.cast(max(total_steps, 1), tf.float32)
+    return 0.5 + 0.5 * tf.cos(3.14159265 * tf.clip_by_value(progress, 0.0, 1.0))

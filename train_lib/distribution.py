@@ -1,0 +1,148 @@
+"""Which devices a run uses, and in which precision.
+
+Nothing distributed is home-made: one device, MirroredStrategy or
+MultiWorkerMirroredStrategy run the same `BYOL.train_step`. The input pipeline
+makes the global batch on every host; each replica is handed its slice.
+"""
+
+import json
+import os
+
+import tensorflow as tf
+
+from byola_tf.config import Config
+from byola_tf.errors import UserError
+
+
+def allow_memory_growth() -> None:
+    """Lets TensorFlow take GPU memory as needed, before any GPU is used."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def make_strategy(config: Config) -> tf.distribute.Strategy:
+    """Makes the strategy of `config.train.strategy`.
+
+    Must run before anything else touches TensorFlow in a multi-worker job.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        the default strategy, a MirroredStrategy over all accelerators (all
+        logical CPU devices where there is none), or a multi-worker one.
+
+    Raises:
+        UserError: TF_CONFIG is missing or broken, or the global batch does not
+            divide over the replicas and their parts.
+    """
+    name = config.train.strategy
+    if name == "multi_worker":
+        _require_cluster()
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    elif name == "mirrored" or (name == "auto" and len(_accelerators()) > 1):
+        devices = _accelerators() or tf.config.list_logical_devices("CPU")
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    else:
+        strategy = tf.distribute.get_strategy()
+    _require_divisible(config, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes checkpoints and logs."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_id in (0, None)
+
+
+def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """This process's index and the number of processes."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_id is None:
+        return 0, 1
+    return resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"])
+
+
+def scatter(strategy: tf.distribute.Strategy, views):
+    """Hands each replica its slice of the global batch.
+
+    Args:
+        strategy: the strategy.
+        views: nest of tensors [batch, ...], the global batch.
+
+    Returns:
+        the nest as per-replica values.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return views
+    share = len(tf.nest.flatten(views)[0]) // strategy.num_replicas_in_sync
+
+    def slice_of(context):
+        start = context.replica_id_in_sync_group * share
+        return tf.nest.map_structure(lambda part: part[start : start + share], views)
+
+    return strategy.experimental_distribute_values_from_function(slice_of)
+
+
+def resolve_precision(name: str) -> str:
+    """Turns "auto" into a precision that the hardware runs natively.
+
+    Args:
+        name: `config.train.precision`.
+
+    Returns:
+        "mixed_bfloat16" on GPUs of compute capability 8 or later, TPUs and
+        CPUs with AVX512-BF16 or AMX; "float32" elsewhere; other names as is.
+    """
+    if name != "auto":
+        return name
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        capability = details.get("compute_capability", (0, 0))
+        return "mixed_bfloat16" if capability >= (8, 0) else "float32"
+    if tf.config.list_physical_devices("TPU") or _cpu_has_bfloat16():
+        return "mixed_bfloat16"
+    return "float32"
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = file.read()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _accelerators() -> list:
+    return tf.config.list_logical_devices("GPU")
+
+
+def _require_divisible(config: Config, replicas: int) -> None:
+    parts = replicas * config.train.accumulate_steps
+    if config.train.batch_size % parts:
+        raise UserError(
+            "`config.train.batch_size` must divide over the replicas and "
+            f"`accumulate_steps`. Received: {config.train.batch_size} over "
+            f"{replicas} x {config.train.accumulate_steps}. Use a multiple of {parts}."
+        )
+
+
+def _require_cluster() -> None:
+    try:
+        cluster = json.loads(os.environ["TF_CONFIG"])
+        workers = cluster["cluster"]["worker"]
+        index = cluster["task"]["index"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            "The environment variable TF_CONFIG must describe the cluster when "
+            "--config.train.strategy=multi_worker. Received: "
+            f"{os.environ.get('TF_CONFIG', 'nothing')!r}. E.g. "
+            '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+            '"task": {"type": "worker", "index": 0}}'
+        ) from error
+    if not 0 <= index < len(workers):
+        raise UserError(
+            "TF_CONFIG's task index must be one of its workers. Received: "
+            f"{index} of {len(workers)}."
+        )
