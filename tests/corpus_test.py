@@ -184,6 +184,7 @@ def test_details_say_what_is_wrong(sick, examined):
             details[finding.kind, os.path.relpath(path, folder)] = detail
     assert "truncated" in details["broken", "f/cut.wav"]
     assert "empty" in details["broken", "f/empty.wav"]
+    assert details["silent", "f/inverted.wav"].endswith("channels cancel each other")
     assert details["duplicate", "d/bark_copy.flac"].startswith("same samples as")
     assert details["duplicate", "f/whole.wav"].startswith("byte-identical to")
     assert details["narrow", "f/upsampled.wav"] == (

@@ -1,6 +1,5 @@
-"""The report's plots, as pictures inside the page."""
+"""The report's plots, as SVG."""
 
-import base64
 import collections
 import io
 from collections.abc import Sequence
@@ -13,19 +12,12 @@ from train_lib.doctor.measurement import SILENCE_DB, Measurement
 from train_lib.doctor.mel_profile import MelProfile
 
 _COLOUR, _SOFT, _MARK = "#2563a8", "#b9d0ea", "#b3261e"
+_QUIET, _GRID = "#66737f", "#e4e8ec"
 _TICKS_S = (0.01, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 600, 3600, 36000)
 _TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
-def to_uri(figure: Figure) -> str:
-    """A figure as a `data:` address of an SVG picture."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    content = base64.b64encode(buffer.getvalue()).decode()
-    return f"data:image/svg+xml;base64,{content}"
-
-
-def durations(measurements: Sequence[Measurement], unit_seconds: float) -> Figure:
+def durations(measurements: Sequence[Measurement], unit_seconds: float) -> bytes:
     """Histogram of durations on a logarithmic axis."""
     seconds = np.array([m.seconds for m in measurements])
     low, high = seconds.min() / 1.3, seconds.max() * 1.3
@@ -39,10 +31,10 @@ def durations(measurements: Sequence[Measurement], unit_seconds: float) -> Figur
     axes.set_xlim(low, high)
     if low < unit_seconds < high:
         _mark(axes, unit_seconds, f"one crop, {unit_seconds:g} s")
-    return figure
+    return _to_svg(figure)
 
 
-def sample_rates(measurements: Sequence[Measurement], model_rate: int) -> Figure:
+def sample_rates(measurements: Sequence[Measurement], model_rate: int) -> bytes:
     """Number of files of each sampling rate, the commonest ten."""
     counts = collections.Counter(m.sample_rate for m in measurements)
     common = sorted(counts.most_common(10))
@@ -60,12 +52,12 @@ def sample_rates(measurements: Sequence[Measurement], model_rate: int) -> Figure
             f"light: below the model's {model_rate / 1000:g} kHz",
             loc="right",
             fontsize=8,
-            color="#555",
+            color=_QUIET,
         )
-    return figure
+    return _to_svg(figure)
 
 
-def levels(measurements: Sequence[Measurement]) -> Figure:
+def levels(measurements: Sequence[Measurement]) -> bytes:
     """Histogram of root mean square levels."""
     level = np.array([m.level_db for m in measurements])
     low = min(-70.0, 5 * np.floor(level.min() / 5))
@@ -73,10 +65,10 @@ def levels(measurements: Sequence[Measurement]) -> Figure:
     _bars(axes, np.histogram(level, np.arange(low, 6, 2.5)))
     axes.set_xlim(low, 3)
     _mark(axes, SILENCE_DB, f"silent below {SILENCE_DB:.0f}")
-    return figure
+    return _to_svg(figure)
 
 
-def mel_spectrum(profile: MelProfile) -> Figure:
+def mel_spectrum(profile: MelProfile) -> bytes:
     """Average log-mel spectrum with one standard deviation either side."""
     figure, axes = _axes(
         "Average mel spectrum", "Hz (mel scale)", "log mel power (natural)"
@@ -96,8 +88,20 @@ def mel_spectrum(profile: MelProfile) -> Figure:
     places = np.interp(ticks, profile.hz, bins)
     axes.set_xticks(places, [f"{hz / 1000:g}k" if hz >= 1000 else hz for hz in ticks])
     axes.set_xlim(0, len(bins) - 1)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
-    return figure
+    axes.legend(
+        frameon=False,
+        fontsize=8,
+        ncols=2,
+        loc="lower right",
+        bbox_to_anchor=(1.02, 0.98),
+    )
+    return _to_svg(figure)
+
+
+def _to_svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def _axes(title: str, x_label: str, y_label: str):
@@ -106,13 +110,13 @@ def _axes(title: str, x_label: str, y_label: str):
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(x_label, fontsize=9)
     axes.set_ylabel(y_label, fontsize=9)
-    axes.tick_params(labelsize=8.5, length=3, color="#999")
-    axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
+    axes.tick_params(labelsize=8.5, length=3, color=_QUIET)
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color("#999")
+        axes.spines[side].set_color(_QUIET)
     return figure, axes
 
 

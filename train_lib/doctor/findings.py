@@ -137,14 +137,12 @@ def _duplicate_finding(groups, total: int) -> Finding:
             same_bytes = other.file_hash == first.file_hash
             how = "byte-identical to" if same_bytes else "same samples as"
             files[other.path] = f"{how} {first.path}"
+    what = "a copy of another file" if len(files) == 1 else "copies of other files"
     verdict = sentence(
         len(files),
         total,
-        "{is} a copy of another file (identical samples), which weighs more for "
-        "it: leave {it} out, keep the first of each."
-        if len(files) == 1
-        else "{is} copies of other files (identical samples), which weigh more for "
-        "it: leave {it} out, keep the first of each.",
+        f"{{is}} {what} (identical samples): leave {{it}} out, the first of each "
+        "stays.",
     )
     return Finding(
         "duplicate", LEAVE_OUT, "Duplicate", verdict, dict(sorted(files.items()))
@@ -175,7 +173,10 @@ def _faults() -> list[_Rule]:
             LEAVE_OUT,
             "Silent",
             lambda m: m.is_silent,
-            lambda m: f"loudest 10 ms at {m.loudest_frame_db:.0f} dBFS",
+            lambda m: (
+                f"loudest 10 ms at {m.loudest_frame_db:.0f} dBFS"
+                + "; its channels cancel each other" * (m.mix_loss_db >= _MIX_LOSS_DB)
+            ),
             f"{{is}} silent (below {SILENCE_DB:.0f} dBFS throughout): leave {{it}} "
             "out.",
         ),
@@ -198,8 +199,8 @@ def _checks() -> list[_Rule]:
             "Beyond full scale",
             unscaled,
             lambda m: f"peak at {m.peak:,.1f} times full scale",
-            "go{s} far beyond full scale, where everything is cut off: scale the "
-            "samples to [-1, 1] first.",
+            "exceed{s} full scale by far, and training cuts off what lies beyond: "
+            "scale the samples to [-1, 1] first.",
         ),
         _Rule(
             "clipped",

@@ -13,6 +13,7 @@ from byola_tf.errors import UserError
 from train_lib import progress
 from train_lib.doctor import examination, findings, wording
 from train_lib.doctor.examination import Examination
+from train_lib.doctor.measurement import Measurement
 
 
 def run(
@@ -114,9 +115,17 @@ def to_json(result: Examination) -> str:
         "schedule": dataclasses.asdict(result.schedule) if result.schedule else None,
         "findings": [dataclasses.asdict(finding) for finding in result.findings],
         "excluded": result.excluded,
-        "measurements": [dataclasses.asdict(m) for m in result.measurements],
+        # a column an attribute: pandas.DataFrame(report["measurements"])
+        "measurements": {
+            field.name: [_short(getattr(m, field.name)) for m in result.measurements]
+            for field in dataclasses.fields(Measurement)
+        },
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return json.dumps(content, allow_nan=False) + "\n"
+
+
+def _short(value):
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _require_writable(path: str) -> None:

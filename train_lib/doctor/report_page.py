@@ -3,7 +3,8 @@
 import collections
 
 import byola_tf
-from train_lib.doctor import figures, findings, page, schedule, wording
+from train_lib import page
+from train_lib.doctor import figures, findings, schedule, wording
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.findings import Finding
 
@@ -25,81 +26,77 @@ def to_html(result: Examination, data: str, exclude_list: str = "") -> str:
         data: name of the JSON beside it.
         exclude_list: path of the exclude list, "" for none.
     """
-    total, usable = len(result.measurements), len(result.usable)
-    profile = result.profile
-    title = f"Corpus report: {result.audio}"
-    body = [
-        f"<h1>{page.escape(title)}</h1>",
-        f'<p class="soft">byola-tf {byola_tf.__version__}, examined in '
-        f"{wording.time_span(result.duration_s)}. All numbers: {page.escape(data)}</p>",
-        page.cards(
-            [
-                (f"{total:,}", "files"),
-                (f"{usable:,}", "fit for training"),
-                (wording.length(result.measurements), "of sound"),
-                (_signed(profile.statistics.mean) if profile else "–", "log-mel mean"),
-                (f"{profile.statistics.std:.2f}" if profile else "–", "log-mel std"),
-            ]
+    parts = [
+        _numbers(result),
+        page.section("Verdict", _verdicts(result, data)),
+        page.section("The sounds", _pictures(result)),
+        page.section("Formats", _formats(result)),
+        page.section("Normalisation", _normalisation(result)),
+        page.section("Suggested training", _suggestion(result, exclude_list)),
+        page.paragraph(
+            f"byola-tf {byola_tf.__version__}, examined in "
+            f"{wording.time_span(result.duration_s)}. The same as data: {data}",
+            "quiet",
         ),
-        "<h2>Verdict</h2>",
-        _verdicts(result, data),
-        "<h2>The sounds</h2>",
-        _pictures(result),
-        "<h2>Formats</h2>",
-        f'<div class="panel">{_formats(result)}</div>',
-        "<h2>Normalisation</h2>",
-        _normalisation(result),
-        "<h2>Suggested training</h2>",
-        _suggestion(result, exclude_list),
     ]
-    return page.page(title, body)
+    return page.page(f"Corpus report: {result.audio}", _lead(result), parts)
+
+
+def _lead(result: Examination) -> str:
+    total, usable = len(result.measurements), len(result.usable)
+    if usable == total:
+        return f"All {wording.count(total, 'file')} can be trained on."
+    return (
+        f"{usable:,} of {wording.count(total, 'file')} can be trained on, "
+        f"{total - usable:,} should be left out."
+    )
+
+
+def _numbers(result: Examination) -> str:
+    statistics = result.profile.statistics if result.profile else None
+    return page.cards(
+        [
+            (f"{len(result.measurements):,}", "files"),
+            (f"{len(result.usable):,}", "fit for training"),
+            (wording.length(result.measurements), "of sound"),
+            (_signed(statistics.mean, 2) if statistics else "–", "log-mel mean"),
+            (f"{statistics.std:.2f}" if statistics else "–", "log-mel deviation"),
+        ]
+    )
 
 
 def _verdicts(result: Examination, data: str) -> str:
-    items = [_verdict(finding, data) for finding in result.findings]
-    if not result.excluded:
-        total = len(result.measurements)
-        text = f"No file has to be left out: all {total:,} can be trained on."
-        items.insert(0, _item("fit", "green", page.escape(text)))
-    return f'<div class="panel">{"".join(items)}</div>'
+    if not result.findings:
+        return page.item("fine", "green", "Nothing to complain about.")
+    return "".join(_verdict(finding, data) for finding in result.findings)
 
 
 def _verdict(finding: Finding, data: str) -> str:
     listed = list(finding.files.items())
     rows = [(_shorten(path), _shorten(detail)) for path, detail in listed[:_LISTED]]
-    more = len(listed) - len(rows)
-    note = f'<p class="soft">{more:,} more in {page.escape(data)}</p>' if more else ""
-    text = (
-        f"{page.escape(finding.verdict)}\n<details><summary>"
-        f"{page.escape(finding.title)}: {wording.count(listed, 'file')}</summary>"
-        f"{page.table(('', ''), rows)}{note}</details>"
-    )
-    return _item(finding.severity, _COLOURS[finding.severity], text)
-
-
-def _item(tag: str, colour: str, content: str) -> str:
-    return (
-        f'<div class="item"><span class="tag {colour}">{tag}</span>'
-        f"<div>{content}</div></div>"
-    )
+    files = page.table(("", ""), rows)
+    if len(listed) > len(rows):
+        files += page.paragraph(f"{len(listed) - len(rows):,} more in {data}", "quiet")
+    heading = f"{finding.title}: {wording.count(listed, 'file')}"
+    text = page.escape(finding.verdict) + page.folded(heading, files)
+    return page.item(finding.severity, _COLOURS[finding.severity], text)
 
 
 def _pictures(result: Examination) -> str:
     decoded = [m for m in result.measurements if not m.fault]
     if not decoded:
-        return "<p>No file could be decoded, so there is nothing to draw.</p>"
+        return page.paragraph("No file could be decoded: there is nothing to draw.")
     unit = result.config.data.unit_seconds
     rate = result.config.frontend.sample_rate
-    drawn = [
-        ("Durations", figures.durations(decoded, unit)),
-        ("Sampling rates", figures.sample_rates(decoded, rate)),
-        ("Levels", figures.levels(decoded)),
-    ]
+    drawn = {
+        "Durations": figures.durations(decoded, unit),
+        "Sampling rates": figures.sample_rates(decoded, rate),
+        "Levels": figures.levels(decoded),
+    }
     if result.profile:
-        spectrum = figures.mel_spectrum(result.profile)
-        drawn.append(("Average mel spectrum", spectrum))
-    panels = [page.picture(figures.to_uri(figure), name) for name, figure in drawn]
-    return f'<div class="grid">{"".join(panels)}</div>'
+        drawn["Average mel spectrum"] = figures.mel_spectrum(result.profile)
+    pictures = [page.picture(content, name) for name, content in drawn.items()]
+    return f'<div class="grid">{"".join(pictures)}</div>'
 
 
 def _formats(result: Examination) -> str:
@@ -109,20 +106,13 @@ def _formats(result: Examination) -> str:
             groups[m.container, m.subtype, m.sample_rate, m.channels].append(m)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     rows = [
-        (
-            container,
-            subtype,
-            f"{rate:,}",
-            channels,
-            f"{len(group):,}",
-            wording.length(group),
-        )
-        for (container, subtype, rate, channels), group in ordered[:_FORMAT_ROWS]
+        (container, subtype, f"{rate:,}", channels, f"{len(files):,}", length)
+        for (container, subtype, rate, channels), files in ordered[:_FORMAT_ROWS]
+        for length in [wording.length(files)]
     ]
-    left = ordered[_FORMAT_ROWS:]
-    if left:
-        rest = [m for _, group in left for m in group]
-        name = f"{len(left):,} other formats"
+    rest = [m for _, files in ordered[_FORMAT_ROWS:] for m in files]
+    if rest:
+        name = f"{len(ordered) - _FORMAT_ROWS:,} other formats"
         rows.append((name, "", "", "", f"{len(rest):,}", wording.length(rest)))
     head = ("Container", "Encoding", "Rate, Hz", "Channels", "Files", "Length")
     return page.table(head, rows, numbers=(2, 3, 4, 5))
@@ -130,25 +120,25 @@ def _formats(result: Examination) -> str:
 
 def _normalisation(result: Examination) -> str:
     if not result.profile:
-        return "<p>No varied sound was found, so there are no statistics.</p>"
+        return page.paragraph("No varied sound was found: there are no statistics.")
     statistics = result.profile.statistics
-    unit = result.config.data.unit_seconds
     crops = wording.count(statistics.num_crops, "crop")
-    return (
-        f"<p>Log-mel mean <b>{_signed(statistics.mean, 4)}</b>, standard deviation "
-        f"<b>{statistics.std:.4f}</b>, from {crops} of {unit:g} s. "
-        "Pre-training computes the same numbers for these files (less the excluded "
-        "ones) with the same seed.</p>"
-        '<p class="soft">For comparison: speech commands −9.66 and 4.72, music '
-        "(GTZAN) −3.71 and 3.51; digital silence is −15.94 in every bin.</p>"
+    return page.paragraph(
+        f"Log-mel mean {_signed(statistics.mean, 4)}, standard deviation "
+        f"{statistics.std:.4f}, from {crops} of {result.config.data.unit_seconds:g} s. "
+        "Pre-training computes the same numbers from these files, less those to be "
+        "left out, with the same seed."
+    ) + page.paragraph(
+        "For comparison: speech commands −9.66 and 4.72, music (GTZAN) −3.71 and "
+        "3.51; digital silence is −15.94 in every bin.",
+        "quiet",
     )
 
 
 def _suggestion(result: Examination, exclude_list: str) -> str:
     plan = result.schedule
     if not plan:
-        return "<p>Training needs at least two usable files.</p>"
-    usable = len(result.usable)
+        return page.paragraph("Training needs at least two usable files.")
     exclude = f" \\\n    --config.data.exclude={exclude_list}" if exclude_list else ""
     command = (
         "python -m train_lib.pretrain --config=byola_v2 --workdir=WORKDIR \\\n"
@@ -162,29 +152,30 @@ def _suggestion(result: Examination, exclude_list: str) -> str:
     )
     if plan.is_extrapolated:
         reason += (
-            f" {usable:,} files lie outside that range, so this number of epochs is "
-            "extrapolated: watch a probe score and stop when it no longer rises."
+            f" {wording.count(result.usable, 'file')} lie outside that range, so the "
+            "number of epochs is extrapolated: watch a probe score, and stop when it "
+            "no longer rises."
         )
     rows = [
         ("Batch size", f"{plan.batch_size:,}"),
         ("Epochs (one crop of each file)", f"{plan.epochs:,}"),
         ("Steps", f"{plan.steps:,}"),
         ("Crops in total", f"{plan.crops:,}"),
-        ("Times each second is heard", f"{plan.times_heard:,.0f}"),
+        ("Times that each second is heard", f"{plan.times_heard:,.0f}"),
     ]
     rows += [
         (f"Time at {rate:,} crops/s, {where}", wording.time_span(plan.crops / rate))
         for rate, where in schedule.RATES.items()
     ]
     return (
-        f"<p>{reason}</p><pre>{page.escape(command)}</pre>"
-        f'<div class="panel narrow">{page.table(("", ""), rows, numbers=(1,))}</div>'
-        '<p class="soft">Training prints its own crops per second after the first '
-        "steps.</p>"
+        page.paragraph(reason)
+        + f"<pre>{page.escape(command)}</pre>"
+        + page.table(("", ""), rows, numbers=(1,))
+        + page.paragraph("Training prints its own rate at the end.", "quiet")
     )
 
 
-def _signed(value: float, digits: int = 2) -> str:
+def _signed(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
