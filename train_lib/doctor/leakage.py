@@ -3,6 +3,7 @@
 import collections
 import csv
 import dataclasses
+import io
 import os
 from collections.abc import Iterable, Sequence
 
@@ -52,7 +53,7 @@ def read_table(path: str) -> Table:
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             text = file.read().decode("utf-8-sig")
-        rows = list(csv.DictReader(text.splitlines()))
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (tf.errors.OpError, OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
             f"`--metadata` must be a readable CSV file. Received: {path!r} ({error})."

@@ -6,6 +6,7 @@ import io
 import mmap
 import os
 import re
+import stat
 
 import numpy as np
 import soundfile
@@ -80,6 +81,9 @@ def measure(path: str) -> Measurement:
     """
     result = Measurement(path)
     try:
+        # opening a pipe waits for its writer, for ever
+        if "://" not in path and not stat.S_ISREG(os.stat(path).st_mode):
+            raise audio.AudioError("it is not a regular file")
         if _is_large(path):
             _measure_in_pieces(result)
         else:
@@ -89,6 +93,9 @@ def measure(path: str) -> Measurement:
     except audio.AudioError as error:
         result.fault = result.fault or "broken"
         result.reason = _reason(str(error), path)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        result.fault = "broken"
+        result.reason = _reason(f"it does not decode ({error})", path)
     return result
 
 
@@ -139,20 +146,17 @@ def _measure_in_pieces(result: Measurement) -> None:
             )
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
         result.file_hash = digest.hexdigest()
-    try:
-        with soundfile.SoundFile(path) as file:
-            meter = _Meter(result, file)
-            for channels in file.blocks(meter.piece, dtype="float32", always_2d=True):
-                if not np.isfinite(channels).all():
-                    result.fault = "non_finite"
-                    raise audio.AudioError("it has NaN or infinite samples")
-                meter.update(channels.mean(axis=1), channels)
-            if meter.samples < file.frames < 2**60:
-                raise audio.AudioError(
-                    f"it is truncated: {meter.samples} of {file.frames} samples"
-                )
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise audio.AudioError(f"it does not decode ({error})") from error
+    with soundfile.SoundFile(path) as file:
+        meter = _Meter(result, file)
+        for channels in file.blocks(meter.piece, dtype="float32", always_2d=True):
+            if not np.isfinite(channels).all():
+                result.fault = "non_finite"
+                raise audio.AudioError("it has NaN or infinite samples")
+            meter.update(channels.mean(axis=1), channels)
+        if meter.samples < file.frames < 2**60:
+            raise audio.AudioError(
+                f"it is truncated: {meter.samples} of {file.frames} samples"
+            )
     meter.finish()
 
 

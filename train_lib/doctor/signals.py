@@ -113,7 +113,7 @@ class Channels:
 
     def update(self, samples: np.ndarray) -> None:
         """Adds a piece, float32 [samples, channels]."""
-        peak = float(np.abs(samples).max())
+        peak = float(np.abs(samples).max(initial=0))
         self.peak = max(self.peak, peak)
         self._count += len(samples)
         self._sums = self._sums + samples.sum(axis=0, dtype=np.float64)
