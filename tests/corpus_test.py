@@ -290,8 +290,10 @@ def test_what_only_looks_like_a_file_is_broken(tmp_path):
     soundfile.write(tmp_path / "a.wav", _noise(1), RATE)
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "dangling.wav").symlink_to(tmp_path / "nowhere.wav")
-    (finding,) = examination.examine(str(tmp_path)).findings
-    assert _named(finding.files, tmp_path) == {"pipe.wav", "dangling.wav"}
+    result = examination.examine(str(tmp_path))
+    assert _named([m.path for m in result.usable], tmp_path) == {"a.wav"}
+    pipe = measurement.measure(str(tmp_path / "pipe.wav"))
+    assert pipe.reason == "it is not a regular file"
 
 
 def test_a_corpus_without_sound_has_no_statistics(tmp_path):
