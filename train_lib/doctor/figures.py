@@ -81,7 +81,7 @@ def mel_spectrum(profile: MelProfile) -> bytes:
         color=_SOFT,
         alpha=0.6,
         linewidth=0,
-        label="± one standard deviation",
+        label="± std",
     )
     axes.plot(bins, profile.mean, color=_COLOUR, linewidth=1.8, label="mean")
     ticks = [hz for hz in _TICKS_HZ if profile.hz[0] <= hz <= profile.hz[-1] * 1.05]
