@@ -130,7 +130,7 @@ def decode_bytes(content: bytes, name: str) -> tuple[np.ndarray, int]:
     """
     if not content:
         raise AudioError(_unusable(name, "the file is empty"))
-    missing = _missing_wav_bytes(content)
+    missing = missing_wav_bytes(content)
     if missing:
         raise AudioError(
             _unusable(name, f"it is truncated: {missing} bytes of samples are missing")
@@ -157,7 +157,7 @@ def _unusable(path: str, reason: str) -> str:
     return f"{path!r} must be a readable audio file, but {reason}."
 
 
-def _missing_wav_bytes(content: bytes) -> int:
+def missing_wav_bytes(content: bytes) -> int:
     """How many bytes a RIFF file's data chunk promises beyond the file's end."""
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return 0
