@@ -14,7 +14,7 @@ from byola_tf.config import BYOLConfig, Config, EncoderConfig, TrainConfig
 config = Config(
     encoder=EncoderConfig(channels=4, hidden_units=16, output_units=8, dropout=0.0),
     byol=BYOLConfig(hidden_units=32, projection_units=8),
-    train=TrainConfig(batch_size=8, learning_rate=1e-3),
+    train=TrainConfig(batch_size=8, learning_rate=1e-4),
 )
 rng = np.random.default_rng(0)
 views = [rng.normal(size=(5 * 8, 96, 64)).astype("f") for _ in range(2)]

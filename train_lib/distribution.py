@@ -84,6 +84,29 @@ def scatter(strategy: tf.distribute.Strategy, views):
     return strategy.experimental_distribute_values_from_function(slice_of)
 
 
+def make_train_step(strategy: tf.distribute.Strategy, model):
+    """The model's `train_step` on every replica, as one traced function.
+
+    Args:
+        strategy: the strategy that `model` was made under.
+        model: compiled `BYOL`.
+
+    Returns:
+        function of what `scatter` returns; its dict of scalars is the same on
+        every replica.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def train_step(views):
+        logs = strategy.run(model.train_step, args=(views,))
+        return {
+            name: strategy.experimental_local_results(value)[0]
+            for name, value in logs.items()
+        }
+
+    return train_step
+
+
 def resolve_precision(name: str) -> str:
     """Turns "auto" into a precision that the hardware runs natively.
 

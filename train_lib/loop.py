@@ -143,7 +143,7 @@ class Run:
     def _loop(self, request: interruption.StopRequest, started: float) -> None:
         config = self.config
         save_every = config.train.checkpoint_every_steps or self.per_epoch
-        train_step = self._make_train_step()
+        train_step = distribution.make_train_step(self.strategy, self.model)
         batches = iter(
             pipeline.make_views_dataset(
                 self.corpus.batches, config, self.statistics, self.step, True
@@ -180,20 +180,6 @@ class Run:
                     self._save()
                 if stop:
                     break
-
-    def _make_train_step(self):
-        """The model's step on every replica; scalars of the first one."""
-        strategy = self.strategy
-
-        @tf.function(reduce_retracing=True)
-        def train_step(views):
-            logs = strategy.run(self.model.train_step, args=(views,))
-            return {
-                name: strategy.experimental_local_results(value)[0]
-                for name, value in logs.items()
-            }
-
-        return train_step
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.total_steps
