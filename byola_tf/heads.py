@@ -18,21 +18,22 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation with PyTorch's constants, shared by all replicas.
 
     Moments are synchronised when the layer is made under a strategy of several
-    replicas. On one, feature maps go through TensorFlow's fused kernel, which
-    Keras does not use: a third of a training step's time otherwise. Moving
-    variances are unbiased, as PyTorch's and the fused kernel's.
+    replicas. Without a strategy, feature maps go through TensorFlow's fused
+    kernel, which Keras does not use: a third of a training step's time otherwise.
+    Moving variances are unbiased, as PyTorch's and the fused kernel's.
     """
 
     def __init__(self, **kwargs):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         kwargs = {"momentum": 0.9, "epsilon": 1e-5, **kwargs}
         super().__init__(synchronized=replicas > 1, **kwargs)
+        self._fused = not tf.distribute.has_strategy()
 
     def call(self, inputs, training=False):
         """Normalises [batch, time, mel, channel] or [batch, units]."""
         if not training:
             return super().call(inputs, training=False)
-        if self.synchronized or inputs.shape.rank != 4:
+        if not self._fused or inputs.shape.rank != 4:
             outputs, mean, variance = self._normalize(inputs)
         else:
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
