@@ -99,6 +99,7 @@ def write_bank(
     temporary = pathlib.Path(
         tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
     )
+    old = temporary.with_name(f"{temporary.name}.old")
     try:
         rows = []
         for class_index, label in enumerate(CLASSES):
@@ -115,16 +116,17 @@ def write_bank(
             writer.writerows(rows)
         temporary.chmod(0o755)
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, old)
         os.replace(temporary, folder)
     finally:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return folder / METADATA
 
 
-def _record(
-    dry: np.ndarray, rng: np.random.Generator, sample_rate: int
-) -> np.ndarray:
+def _record(dry: np.ndarray, rng: np.random.Generator, sample_rate: int) -> np.ndarray:
     """Puts a sound at a random place, distance and level, float32 [samples]."""
     late = int(rng.uniform(0, 0.15) * len(dry))
     onset = np.concatenate([np.zeros(late), dry[: len(dry) - late]])

@@ -190,5 +190,7 @@ def regular_onsets(
         jitter: displacement, as a share of the interval (below 0.5).
     """
     count = max(1, int(np.ceil(seconds / interval)))
-    onsets = rng.uniform(0, interval) + interval * np.arange(count)
-    return onsets + interval * rng.uniform(-jitter, jitter, count)
+    # a short sound must not miss its only event
+    first = rng.uniform(0, min(interval, seconds / 2))
+    onsets = first + interval * np.arange(count)
+    return np.maximum(onsets + interval * rng.uniform(-jitter, jitter, count), 0.0)
