@@ -85,9 +85,7 @@ def test_the_table_lists_every_file_once(bank):
     assert list(rows[0]) == ["file_name", "label", "fold"]
     assert len(rows) == 6 * len(synthetic.CLASSES)
     names = {row["file_name"] for row in rows}
-    assert names == {
-        path.relative_to(bank).as_posix() for path in bank.rglob("*.wav")
-    }
+    assert names == {path.relative_to(bank).as_posix() for path in bank.rglob("*.wav")}
     for row in rows:
         assert row["file_name"].startswith(f"{row['label']}/{row['label']}_")
     folds = collections.Counter((row["label"], row["fold"]) for row in rows)

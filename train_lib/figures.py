@@ -194,7 +194,7 @@ def embedding_map(
     groups = dict.fromkeys(families.get(name, "") for name in classes)
     markers = dict(zip(groups, MARKERS * len(groups), strict=False))
     with _figure(8.4, 5.6) as (figure, finish):
-        axes = figure.subplots()
+        axes, aside = figure.subplots(1, 2, width_ratios=(3.6, 1))
         handles = {group: [] for group in groups}
         for index, name in enumerate(classes):
             group = families.get(name, "")
@@ -211,41 +211,36 @@ def embedding_map(
                     label=_readable(name),
                 )
             ]
-        axes.grid(False)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
-        _family_legends(axes, handles)
+        for empty in (axes, aside):
+            empty.set_axis_off()
+        _family_legend(aside, handles)
         return finish()
 
 
-def _family_legends(axes, handles: Mapping[str, list]) -> None:
-    """A legend a family, one below the other at the right of the axes."""
-    total = sum(map(len, handles.values()))
-    lines = min(total, _MAX_LEGEND) + 1.6 * len(handles)
-    columns = 1 + (lines > 34)
-    font = 8.5 if lines <= 30 else 7.0
-    top, room = 1.0, _MAX_LEGEND
-    for group, entries in handles.items():
-        shown = entries[:room]
-        room -= len(shown)
-        if not shown:
-            continue
-        legend = axes.legend(
-            handles=shown,
-            title=group or None,
-            loc="upper left",
-            bbox_to_anchor=(1.0, top),
-            fontsize=font,
-            title_fontproperties={"weight": "bold", "size": font + 0.5},
-            alignment="left",
-            ncols=columns,
-            labelspacing=0.25,
-            handletextpad=0.2,
-            borderaxespad=0.0,
-        )
-        axes.add_artist(legend)
-        top -= (np.ceil(len(shown) / columns) + 1.9) / max(lines / columns + 2, 30)
+def _family_legend(axes, handles: Mapping[str, list]) -> None:
+    """One legend in which each family's name heads its classes."""
+    entries, headings = [], []
+    for group, classes in handles.items():
+        if group:
+            headings.append(len(entries))
+            entries.append(axes.scatter([], [], s=0, label=group))
+        entries += classes
+    shown = entries[:_MAX_LEGEND]
+    if len(shown) < len(entries):
+        more = f"and {len(entries) - len(shown)} more"
+        shown.append(axes.scatter([], [], s=0, label=more))
+    font = float(np.clip(260 / len(shown), 5.0, 9.0))
+    legend = axes.legend(
+        handles=shown,
+        loc="center left",
+        bbox_to_anchor=(-0.15, 0.5),
+        fontsize=font,
+        labelspacing=0.35,
+        handletextpad=0.3,
+        scatterpoints=1,
+    )
+    for index in headings:
+        legend.get_texts()[index].set_fontweight("bold")
 
 
 class _figure:

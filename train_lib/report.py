@@ -128,24 +128,26 @@ def render(report: Report) -> str:
 def project(embeddings: np.ndarray) -> np.ndarray:
     """Lays embeddings out on a plane so that neighbours stay neighbours.
 
+    Whitened principal components of the embeddings' directions, then t-SNE:
+    without whitening, loudness and pitch hide everything else.
+
     Args:
         embeddings: [clips, d].
 
     Returns:
-        [clips, 2]: t-SNE of the leading principal components; those
-        themselves when there are too few clips for t-SNE.
+        [clips, 2]; principal components when there are too few for t-SNE.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import normalize
 
-    clips = len(embeddings)
-    standardised = StandardScaler().fit_transform(embeddings)
-    components = min(50, clips, standardised.shape[1])
-    reduced = PCA(components, random_state=0).fit_transform(standardised)
+    directions = normalize(np.asarray(embeddings, np.float64))
+    clips, dimensions = directions.shape
+    components = max(2, min(50, clips // 4, dimensions))
+    reduced = PCA(components, whiten=True, random_state=0).fit_transform(directions)
     if clips < 20:
-        return np.pad(reduced, ((0, 0), (0, 2)))[:, :2]
-    perplexity = min(30.0, clips / 4)
+        return reduced[:, :2]
+    perplexity = min(20.0, clips / 4)
     return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(
         reduced
     )
@@ -170,8 +172,8 @@ def _results(report: Report) -> str:
         "Every clip was embedded once, and a linear classifier was trained on the "
         "embeddings and tested on clips it had not seen. The labels were used only "
         f"here, never in pre-training. Guessing would score {chance:.1f} %. The two "
-        "floors show what is possible without learning; ± is a 95 % confidence "
-        "interval over the classifiers' seeds.",
+        "floors show what is possible without learning; ± is a 95\u00a0% "
+        "confidence interval over the classifiers’ seeds.",
         '<table><tr><th>embedding</th><th class="number">accuracy</th><th></th></tr>'
         f"{''.join(lines)}</table>",
     )
@@ -213,15 +215,15 @@ def _views(report: Report) -> str:
         "One clip and its two views",
         "What the network compares: the same sound with another one mixed faintly "
         "underneath, shifted and stretched in pitch and time, and faded in or out. "
-        "What survives these changes is what the embedding learns to keep. Both "
-        "views have the same size as the spectrogram; they show different parts "
-        "of it at different scales.",
+        "What survives these changes is what the embedding learns to keep. A view "
+        "that reaches beyond the clip is filled up with its average level, which "
+        "shows as a flat edge.",
         _picture(figures.clip_views(report.clip), "A waveform, its log-mel, two views"),
     )
 
 
 def _map(report: Report) -> str:
-    points = project(np.asarray(report.embeddings, np.float64))
+    points = project(report.embeddings)
     return _section(
         "Map of the embeddings",
         "Each point is a clip; clips with similar embeddings lie close together "
@@ -241,12 +243,21 @@ def _map(report: Report) -> str:
 
 def _confusion(report: Report) -> str:
     counts = np.asarray(report.confusion_matrix, float)
+    families = list(report.families.values())
+    rank = {family: families.index(family) for family in families}
+    order = sorted(
+        range(len(counts)),
+        key=lambda index: rank.get(report.families.get(report.classes[index]), 0),
+    )
+    picture = figures.confusion_matrix(
+        counts[np.ix_(order, order)], [report.classes[index] for index in order]
+    )
     return _section(
         "Which classes are confused",
         "Each row is a true class, each column what the classifier on the trained "
         "embedding said, in percent of the row. The diagonal is right. "
         + _worst_pair(counts, report.classes),
-        _picture(figures.confusion_matrix(counts, report.classes), "Confusion matrix"),
+        _picture(picture, "Confusion matrix"),
     )
 
 

@@ -52,9 +52,8 @@ def harmonic_tone(
     """
     phase = 2 * np.pi * np.cumsum(frequency) / sample_rate
     ratio = np.exp(-frequency / brightness_hz)
-    cosine = np.cos(phase)
-    # sum over k >= 1 of ratio^k cos(k phase)
-    tone = (1 - ratio * cosine) / (1 - 2 * ratio * cosine + ratio**2) - 1
+    # sum over k >= 1 of ratio^k sin(k phase)
+    tone = ratio * np.sin(phase) / (1 - 2 * ratio * np.cos(phase) + ratio**2)
     return tone * np.sqrt(1 - ratio**2)
 
 
