@@ -135,7 +135,8 @@ def project(embeddings: np.ndarray) -> np.ndarray:
         embeddings: [clips, d].
 
     Returns:
-        [clips, 2]; principal components when there are too few for t-SNE.
+        [clips, 2]; principal components when there are too few for t-SNE,
+        zeros when all embeddings are the same.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -143,7 +144,10 @@ def project(embeddings: np.ndarray) -> np.ndarray:
 
     directions = normalize(np.asarray(embeddings, np.float64))
     clips, dimensions = directions.shape
-    components = max(2, min(50, clips // 4, dimensions))
+    # fewer clips cannot tell as many directions from noise
+    components = max(2, min(50, clips // 16, dimensions))
+    if clips < 3 or not np.ptp(directions, axis=0).any():
+        return np.zeros((clips, 2))
     reduced = PCA(components, whiten=True, random_state=0).fit_transform(directions)
     if clips < 20:
         return reduced[:, :2]
