@@ -188,16 +188,16 @@ def test_the_whole_way_on_generated_sounds(tmp_path, capsys):
     output = str(tmp_path / "demo")
     for _ in range(2):  # the second run replaces the first
         finished = demo_stages.run(
-            output, minutes=0.05, clips_per_class=15, config=smoke.get_config()
+            output, minutes=0.05, clips_per_class=30, config=smoke.get_config()
         )
     assert "Trained encoder" in finished.table
     page = open(finished.report).read()
     assert page.count("<section>") == 8
     assert len(page) < 3e6
-    assert "[0:00] Generating 330 sounds of 22 classes" in capsys.readouterr().out
+    assert "[0:00] Generating 660 sounds of 22 classes" in capsys.readouterr().out
     for name in ("trained", "random", "logmel"):
         with open(os.path.join(output, f"probe_{name}.json")) as file:
-            assert json.load(file)["num_clips"] == 330
+            assert json.load(file)["num_clips"] == 660
     embedding = byola_tf.load(finished.model)(np.zeros((2, 16_000), np.float32))
     assert embedding.shape == (2, smoke.get_config().encoder.embedding_size)
     left = {name for name in os.listdir(output)}

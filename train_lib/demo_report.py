@@ -208,8 +208,5 @@ def _commands(sounds: Sounds, config: Config, output: str) -> list[tuple[str, st
 def table(rows: Sequence[report.Row]) -> str:
     """The results as a few lines of text."""
     lines = [f"{'embedding':20s} accuracy of a linear classifier"]
-    for row in rows:
-        ci95 = row.result["ci95"]
-        interval = "" if ci95 is None else f" ± {100 * ci95:.1f}"
-        lines.append(f"{row.name:20s} {100 * row.result['mean']:5.1f}{interval} %")
+    lines += [f"{row.name:20s} {report.accuracy(row.result)}" for row in rows]
     return "\n".join(lines)

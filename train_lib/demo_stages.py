@@ -85,7 +85,7 @@ def run(
     else:
         with stages("Reading", f" {audio_folder}"):
             sounds = _read_folder(audio_folder, output)
-            print(f"       {sounds.description}", flush=True)
+            _say(sounds.description)
     config = config or demo_config.get_config()
     config.data.pattern = sounds.folder
     num_files = len(audio.find_files(sounds.folder))
@@ -105,6 +105,11 @@ def run(
         )
         files.write_text(page, report.render(contents))
     return Finished(page, model, demo_report.table(contents.rows))
+
+
+def _say(text: str) -> None:
+    """Prints a line that belongs to the stage above."""
+    print(f"       {text}", flush=True)
 
 
 def _check_replaceable(run_folder: str) -> None:
@@ -166,6 +171,7 @@ def _pretrain(config: Config, run_folder: str, minutes: float) -> trainer.Summar
     # half of that again goes into building and tracing the model anew
     room = int((60 * minutes - 1.5 * spent) / step_seconds)
     config.train.steps = _TIMED_STEPS + max(1, room)
+    _say(f"{step_seconds:.2g} s a step: there is time for {config.train.steps} steps")
     return trainer.pretrain(config, run_folder)
 
 
@@ -186,6 +192,7 @@ def _probe(sounds, config, model, output) -> dict[str, linear.Probe]:
             model_name=name,
             progress=progress.bar,
         )
+        _say(f"{name}: {report.accuracy(probes[name].result)}")
         path = os.path.join(output, f"probe_{name}.json")
         files.write_text(path, json.dumps(probes[name].result, indent=2) + "\n")
     return probes

@@ -125,6 +125,13 @@ def render(report: Report) -> str:
     )
 
 
+def accuracy(result: Mapping) -> str:
+    """A probe's mean and 95 % interval in percent."""
+    ci95 = result.get("ci95")
+    interval = "" if ci95 is None else f" ± {100 * ci95:.1f}"
+    return f"{100 * result['mean']:.1f}{interval} %"
+
+
 def project(embeddings: np.ndarray) -> np.ndarray:
     """Lays embeddings out on a plane so that neighbours stay neighbours.
 
@@ -160,14 +167,13 @@ def project(embeddings: np.ndarray) -> np.ndarray:
 def _results(report: Report) -> str:
     lines = []
     for row in report.rows:
-        mean, ci95 = row.result["mean"], row.result.get("ci95")
-        interval = "" if ci95 is None else f" ± {100 * ci95:.1f}"
+        share = 100 * row.result["mean"]
         lines.append(
             f"<tr{' class=model' if row.is_model else ''}>"
             f"<td>{html.escape(row.name)}"
             f"<small>{html.escape(row.explanation)}</small></td>"
-            f'<td class="number">{100 * mean:.1f}{interval} %</td>'
-            f'<td><div class="bar"><i style="width:{100 * mean:.1f}%"></i></div></td>'
+            f'<td class="number">{accuracy(row.result)}</td>'
+            f'<td><div class="bar"><i style="width:{share:.1f}%"></i></div></td>'
             "</tr>"
         )
     chance = 100 / max(len(report.classes), 1)
@@ -220,8 +226,8 @@ def _views(report: Report) -> str:
         "What the network compares: the same sound with another one mixed faintly "
         "underneath, shifted and stretched in pitch and time, and faded in or out. "
         "What survives these changes is what the embedding learns to keep. A view "
-        "that reaches beyond the clip is filled up with its average level, which "
-        "shows as a flat edge.",
+        "that reaches beyond the clip is filled up with the average level of all "
+        "sounds, which shows as a flat edge.",
         _picture(figures.clip_views(report.clip), "A waveform, its log-mel, two views"),
     )
 
