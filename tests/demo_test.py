@@ -184,7 +184,8 @@ def test_other_peoples_folders_are_left_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_way_on_generated_sounds(tmp_path, capsys):
+def test_the_whole_way_on_generated_sounds(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo_stages, "BANK_SECONDS", 0.5)
     output = str(tmp_path / "demo")
     for _ in range(2):  # the second run replaces the first
         finished = demo_stages.run(

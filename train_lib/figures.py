@@ -149,13 +149,13 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> bytes:
     """
     counts = np.asarray(counts, float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = min(3.0 + 0.27 * len(classes), 14.0)
-    with _figure(size + 0.6, size) as (figure, finish):
+    height = min(2.4 + 0.26 * len(classes), 14.0)
+    with _figure(max(8.4, height), height) as (figure, finish):
         axes = figure.subplots()
-        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.grid(False)
         names = [_readable(name) for name in classes]
-        font = float(np.clip(260 / len(names), 3.5, 9))
+        font = float(np.clip(40 * height / len(names), 3.5, 9))
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=font)
         axes.set_yticks(range(len(names)), names, fontsize=font)
         axes.set(xlabel="predicted", ylabel="true class")

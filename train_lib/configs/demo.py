@@ -2,10 +2,11 @@ r"""The demo: a small encoder that learns something in two minutes on two cores.
 
     python -m train_lib.demo
 
-On the synthetic bank (880 clips of 2 s) about 300 steps take 2.5 minutes on two
-CPU cores; the linear probe then gains some 8 points over the same encoder
-untrained. Half the channels and a quarter of the dense units make a step five
-times as fast as the paper's; the learning rate makes up for the few steps.
+On the synthetic bank (880 clips of 2 s) some 200 steps fit into 2.5 minutes on
+two CPU cores; 115 are enough for the linear probe to gain 10 points over the same
+encoder untrained (92 against 82 %). Half the channels and a quarter of the dense
+units make a step several times as fast as the paper's; the learning rate makes up
+for the few steps.
 """
 
 from byola_tf.config import (
