@@ -6,7 +6,7 @@
 import base64
 import dataclasses
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -300,16 +300,16 @@ def _record(report: Report) -> str:
     total = sum(seconds for _, seconds in report.stages)
     stages = [(name, f"{seconds:.0f} s") for name, seconds in report.stages]
     stages.append(("total", f"{total:.0f} s"))
-    facts = [*report.facts.items(), *report.versions.items()]
     return _section(
         "Record",
         "What was run, for how long, and with which versions.",
-        f'<div class="columns"><div>{_pairs(stages)}</div>'
-        f"<div>{_pairs(facts)}</div></div>",
+        f'<div class="columns"><div>{_pairs(report.facts.items())}'
+        f"{_pairs(stages)}</div>"
+        f"<div>{_pairs(report.versions.items())}</div></div>",
     )
 
 
-def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
     lines = [
         f'<tr><td>{html.escape(name)}</td><td class="number">{html.escape(value)}</td>'
         "</tr>"
