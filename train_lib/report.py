@@ -145,6 +145,7 @@ def project(embeddings: np.ndarray) -> np.ndarray:
         [clips, 2]; principal components when there are too few for t-SNE,
         zeros when all embeddings are the same.
     """
+    import threadpoolctl
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from sklearn.preprocessing import normalize
@@ -159,9 +160,10 @@ def project(embeddings: np.ndarray) -> np.ndarray:
     if clips < 20:
         return reduced[:, :2]
     perplexity = min(20.0, clips / 4)
-    return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(
-        reduced
-    )
+    method = TSNE(perplexity=perplexity, init="pca", random_state=0)
+    # its threads wait for each other in a loop: on a busy machine one is faster
+    with threadpoolctl.threadpool_limits(1):
+        return method.fit_transform(reduced)
 
 
 def _results(report: Report) -> str:
