@@ -1,0 +1,151 @@
+"""What the benchmark measures: name, number, one stage at a time."""
+
+import itertools
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from byola_tf import BYOL, Embedder, Encoder, augment, frontend, pipeline
+from byola_tf.config import Config, TrainConfig
+from byola_tf.normalize import Statistics
+
+_STATISTICS = Statistics(-8.0, 5.0)
+_PIPELINE_BATCH = 256
+_REPEATS = 5
+
+
+def measure(only: str = "", batch_size: int = 64) -> Iterator[tuple[str, float]]:
+    """Yields the rows whose names contain `only`.
+
+    Args:
+        only: part of a name; "" for all rows.
+        batch_size: crops per training step.
+    """
+    for names, stage in _STAGES:
+        if any(only in name for name in names):
+            for name, value in stage(batch_size):
+                if only in name:
+                    yield name, value
+
+
+def seconds(function: Callable, repeats: int = _REPEATS) -> float:
+    """Median time of a call, after one that warms up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def noise_crops(batch_size: int, seed: int = 0) -> np.ndarray:
+    """Unit crops of noise, float32 [batch, samples]."""
+    shape = (batch_size, Config().unit_samples)
+    return np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
+
+
+def _front_end(_):
+    config = Config().frontend
+    crops = tf.constant(noise_crops(_PIPELINE_BATCH))
+    log_mel = tf.function(lambda batch: frontend.log_mel_spectrogram(batch, config))
+    yield "log_mel_samples_per_s", _PIPELINE_BATCH / seconds(lambda: log_mel(crops))
+
+
+def _views(_):
+    config = Config().augment
+    rng = np.random.default_rng(0)
+    clips = tf.constant(rng.normal(size=(_PIPELINE_BATCH, 96, 64)), tf.float32)
+    bank = tf.constant(rng.normal(size=(2048, 96, 64)), tf.float32)
+    steps = itertools.count()
+    views = tf.function(lambda seed: augment.make_views(clips, bank, seed, config))
+
+    def call():
+        views(tf.constant([0, next(steps)]))
+
+    yield "two_views_samples_per_s", _PIPELINE_BATCH / seconds(call)
+
+
+def _input_pipeline(_):
+    config = Config(train=TrainConfig(batch_size=_PIPELINE_BATCH))
+    crops = tf.data.Dataset.from_tensors(noise_crops(_PIPELINE_BATCH)).repeat()
+    yield "input_pipeline_samples_per_s", pipeline_rate(lambda _: crops, config)
+
+
+def pipeline_rate(batches: Callable, config: Config, num_batches: int = 24) -> float:
+    """Crops per second from waveforms to views, with a full bank.
+
+    Args:
+        batches: see `pipeline.make_views_dataset`.
+        config: `Config`.
+        num_batches: batches that are timed.
+    """
+    dataset = pipeline.make_views_dataset(batches, config, _STATISTICS)
+    iterator = iter(dataset)
+    for _ in range(pipeline.bank_chunks(config) + 2):
+        next(iterator)
+    start = time.perf_counter()
+    for _ in range(num_batches):
+        next(iterator)
+    return num_batches * config.train.batch_size / (time.perf_counter() - start)
+
+
+def _train_step(batch_size):
+    config = Config(train=TrainConfig(batch_size=batch_size))
+    model = BYOL(config)
+    model.compile()
+    rng = np.random.default_rng(0)
+    views = tuple(
+        tf.constant(rng.normal(size=(batch_size, 96, 64)), tf.float32) for _ in "12"
+    )
+    train_step = tf.function(model.train_step)
+    yield (
+        "train_step_samples_per_s",
+        batch_size / seconds(lambda: float(train_step(views)["loss"])),
+    )
+
+
+def _embed(_):
+    encoder = Encoder(Config().encoder)
+    embedder = Embedder.from_encoder(encoder, Config(), _STATISTICS)
+    rng = np.random.default_rng(0)
+    for batch, length in ((1, 1), (32, 1), (1, 10)):
+        waveform = rng.normal(0, 0.1, (batch, 16000 * length)).astype(np.float32)
+        duration = seconds(lambda waveform=waveform: embedder(waveform), 7)
+        name = f"embed_b{batch}_{length}s_audio_seconds_per_s"
+        yield name, batch * length / duration
+
+
+def _gemm(_):
+    matrix = tf.random.normal([2048, 2048])
+    product = tf.function(lambda: tf.matmul(matrix, matrix))
+    rate = 2 * 2048**3 / seconds(product, 10) / 1e9
+    yield "gemm_float32_gflops", rate
+
+
+def _memory(_):
+    unit = 1024 if sys.platform == "darwin" else 1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield "peak_rss_mb", peak / unit / 1024
+
+
+_STAGES = (
+    (("log_mel_samples_per_s",), _front_end),
+    (("two_views_samples_per_s",), _views),
+    (("input_pipeline_samples_per_s",), _input_pipeline),
+    (("train_step_samples_per_s",), _train_step),
+    (
+        (
+            "embed_b1_1s_audio_seconds_per_s",
+            "embed_b32_1s_audio_seconds_per_s",
+            "embed_b1_10s_audio_seconds_per_s",
+        ),
+        _embed,
+    ),
+    (("gemm_float32_gflops",), _gemm),
+    (("peak_rss_mb",), _memory),
+)

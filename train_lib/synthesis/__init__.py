@@ -1,0 +1,1 @@
+"""Sounds made from formulas: the material of the demo's synthetic bank."""
