@@ -248,7 +248,7 @@ def _ogg_checksum(reversed_page) -> int:
 def _mp3_header(content: bytes) -> Header:
     frames = mp3_frames.find_frames(content)
     if frames is None:
-        raise BrokenAudio("it is neither WAV, FLAC, Ogg nor MP3")
+        raise BrokenAudio("it does not decode (neither WAV, FLAC, Ogg nor MP3)")
     if frames.damage:
         raise BrokenAudio(frames.damage)
     return Header(

@@ -117,7 +117,7 @@ def test_reasons_are_clear():
     wav, ogg, mp3 = (file_of(name) for name in ("wav16", "ogg", "mp3"))
     assert "but the file is empty." in error_of(b"")
     noise = np.random.default_rng(0).bytes(5000)
-    assert "neither WAV, FLAC, Ogg nor MP3." in error_of(noise)
+    assert "does not decode (neither WAV, FLAC, Ogg nor MP3)." in error_of(noise)
     assert "truncated: 1000 bytes of samples are missing." in error_of(wav[:-1000])
     assert "its samples are missing" in error_of(wav[:36])
     assert "no format chunk" in error_of(wav[:20])
