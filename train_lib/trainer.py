@@ -65,11 +65,11 @@ def pretrain(config: Config, work_directory: str) -> Summary:
         config.validate()
     except ValueError as error:
         raise UserError(str(error)) from error
-    paths = waveforms.find_batch(config)
+    source = waveforms.find_batch(config)
     workdir.claim(work_directory, config)
     keras.utils.set_random_seed(config.seed)
     cache_dir = config.data.cache_dir or os.path.join(work_directory, "cache")
-    corpus = waveforms.open_corpus(config, paths, cache_dir, progress.bar)
+    corpus = waveforms.open_corpus(config, source, cache_dir, progress.bar)
     report_corpus(corpus, config)
     statistics = corpus_statistics(corpus, config, work_directory)
     return _Run(config, work_directory, corpus, statistics).run()
