@@ -1,12 +1,13 @@
 """Unit crops of recordings: what a corpus needs of the place it is kept in."""
 
 import concurrent.futures
+from collections.abc import Iterator
 
 import numpy as np
 
 from byola_tf.errors import UserError
 
-_ATTEMPTS = 50  # recordings tried for one crop before the corpus is given up
+_ATTEMPTS = 50  # stand-ins tried for one crop before the corpus is given up
 
 
 class CropReader:
@@ -80,15 +81,19 @@ class ReplacingReader(CropReader):
         return batch
 
     def _replacing(self, index: int, position: float) -> np.ndarray:
-        substitutes = np.random.default_rng(index)
-        for _ in range(_ATTEMPTS):
+        for candidate in self._candidates(index):
             try:
-                return self.read_crop(index, position)
+                return self.read_crop(candidate, position)
             except UserError as error:
-                self.skipped[self.paths[index]] = str(error)
+                self.skipped[self.paths[candidate]] = str(error)
                 last = error
-            index = int(substitutes.integers(len(self.paths)))
         raise last
+
+    def _candidates(self, index: int) -> Iterator[int]:
+        yield index
+        rng = np.random.default_rng(index)
+        for _ in range(_ATTEMPTS):
+            yield int(rng.integers(len(self.paths)))
 
 
 def crop_starts(positions, lengths, unit: int):

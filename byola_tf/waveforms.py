@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, crops, exclusion, folder
+from byola_tf import audio, crops, exclusion, folder, shard_format, shards
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 
@@ -144,6 +144,8 @@ def open_corpus(
 
 
 def _source(config: Config):
+    if shard_format.is_shards(config.data.pattern):
+        return shards.find(config)
     paths = audio.find_files(config.data.pattern)
     chosen = exclusion.kept(paths, config.data.exclude)
     return folder.Folder([paths[index] for index in chosen])
