@@ -71,8 +71,11 @@ def table_labels(recordings: Recordings, metadata: str) -> dict[str, str]:
     """
     try:
         with tf.io.gfile.GFile(metadata) as file:
-            rows = list(csv.DictReader(file.read().splitlines()))
-        labels = {row["file_name"]: row["label"] or "" for row in rows}
+            reader = csv.DictReader(file.read().splitlines())
+        missing = {"file_name", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise KeyError(min(missing))
+        labels = {row["file_name"]: row["label"] or "" for row in reader}
     except (tf.errors.OpError, UnicodeDecodeError, csv.Error, KeyError) as error:
         raise UserError(
             "`--metadata` must be a CSV file with the columns `file_name` and "

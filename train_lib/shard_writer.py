@@ -83,6 +83,7 @@ class ShardWriter:
         about = {"layout": dataclasses.asdict(self.layout), "inputs": self.inputs()}
         about |= {"bytes": 0, "paths": [], "labels": [], "skipped": {}}
         checksum = google_crc32c.Checksum()
+        file.write(b"")  # a shard without a usable file is there all the same
         for number, path, location, label in zip(
             self.numbers, self.paths, self.locations, self.labels, strict=True
         ):
