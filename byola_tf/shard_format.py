@@ -11,7 +11,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import struct
 import zipfile
 
@@ -149,13 +148,12 @@ def index_path(shard: str) -> str:
 
 def is_shards(pattern: str) -> bool:
     """Whether a pattern names shards: their folder, one of them, or a glob."""
-    if not pattern or pattern.endswith(EXTENSION):
-        return bool(pattern)
-    if re.search(r"[*?\[]", pattern):
+    if pattern.endswith(EXTENSION):
+        return True
+    if not pattern or not tf.io.gfile.isdir(pattern):
         return False
-    return tf.io.gfile.exists(os.path.join(pattern, MANIFEST)) or bool(
-        tf.io.gfile.glob(os.path.join(pattern, "shard-*" + EXTENSION))
-    )
+    names = tf.io.gfile.listdir(pattern)
+    return MANIFEST in names or any(name.endswith(EXTENSION) for name in names)
 
 
 def read_manifest(folder: str) -> dict:

@@ -82,6 +82,11 @@ def find(config: Config) -> Shards:
     shards.paths = [shards.paths[index] for index in chosen]
     for name in _OF_RECORDINGS:
         setattr(shards, name, getattr(shards, name)[chosen])
+    if config.data.service and layout.payload != "pcm":
+        raise UserError(
+            "`config.data.service` needs shards of 16-bit samples. Received: "
+            f"{layout.payload!r}. Prepare the corpus with --payload=pcm."
+        )
     room = layout.overlap_samples + 1
     if config.unit_samples > room and (shards.length > layout.piece_samples).any():
         raise UserError(

@@ -6,14 +6,17 @@ its shards train to the same losses.
 """
 
 import functools
+import logging
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, crops, exclusion, folder, shard_format, shards
+from byola_tf import audio, crops, exclusion, folder, service, shard_format, shards
 from byola_tf.config import Config
 from byola_tf.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 def no_progress(items: Iterable, total: int, description: str) -> Iterable:
@@ -108,6 +111,26 @@ class Corpus:
         return steps.map(batch_of, num_parallel_calls=2, deterministic=True)
 
 
+class ServiceCorpus(Corpus):
+    """A corpus whose batches come from the workers of a tf.data service.
+
+    Statistics and single batches are read here, as in any corpus.
+
+    Args:
+        config: `Config`.
+        reader: `crops.CropReader` of the shards.
+        source: `shards.Shards`.
+    """
+
+    def __init__(self, config: Config, reader: crops.CropReader, source):
+        super().__init__(config, reader)
+        self._config, self._source = config, source
+
+    def batches(self, first_step: int = 0) -> tf.data.Dataset:
+        """See `Corpus.batches`; the order differs from run to run."""
+        return service.make_batches(self._source, self._config, first_step)
+
+
 def find_batch(config: Config):
     """Finds the configuration's recordings, at least one batch of them.
 
@@ -120,6 +143,8 @@ def find_batch(config: Config):
     """
     source = _source(config)
     _require_batch(config, len(source.paths), {})
+    if config.data.service:
+        service.require(config.data.service)
     return source
 
 
@@ -140,11 +165,26 @@ def open_corpus(
     """
     reader = source.open(config, cache_dir, progress)
     _require_batch(config, len(reader.paths), reader.skipped)
-    return Corpus(config, reader)
+    if not config.data.service:
+        return Corpus(config, reader)
+    logger.warning(
+        "Batches come from the tf.data service at %s: which crop a recording gives "
+        "follows from the seed, the order of batches does not, so that losses "
+        "differ from run to run.",
+        config.data.service,
+    )
+    return ServiceCorpus(config, reader, source)
 
 
 def _source(config: Config):
-    if shard_format.is_shards(config.data.pattern):
+    is_shards = shard_format.is_shards(config.data.pattern)
+    if config.data.service and not is_shards:
+        raise UserError(
+            "`config.data.service` needs shards: its workers cannot decode files. "
+            f"Received: `config.data.pattern` {config.data.pattern!r}. Prepare "
+            "shards first (python -m train_lib.prepare)."
+        )
+    if is_shards:
         return shards.find(config)
     paths = audio.find_files(config.data.pattern)
     chosen = exclusion.kept(paths, config.data.exclude)
