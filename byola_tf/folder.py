@@ -1,14 +1,12 @@
 """Audio files as a source of crops: decoded once into a block, or every time."""
 
-import concurrent.futures
-import functools
 import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import soundfile
 
-from byola_tf import audio, block, crops, files
+from byola_tf import audio, block, crops, files, parallel
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 
@@ -87,16 +85,11 @@ def decode(path: str, sample_rate: int) -> np.ndarray:
 
 def decode_all(paths, sample_rate: int, num_threads: int) -> Iterator:
     """Yields (path, int16 [samples] or the `UserError`) in order."""
-    attempt = functools.partial(_attempt, sample_rate=sample_rate)
-    with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-        window = 4 * num_threads  # bounds the decoded audio that waits
-        for first in range(0, len(paths), window):
-            part = paths[first : first + window]
-            yield from zip(part, pool.map(attempt, part), strict=True)
 
+    def attempt(path):
+        try:
+            return path, decode(path, sample_rate)
+        except UserError as error:
+            return path, error
 
-def _attempt(path: str, sample_rate: int):
-    try:
-        return decode(path, sample_rate)
-    except UserError as error:
-        return error
+    return parallel.in_order(attempt, paths, num_threads)

@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, crops, exclusion, folder, service, shard_format, shards
+from byola_tf import (
+    audio,
+    crops,
+    exclusion,
+    folder,
+    service,
+    shard_format,
+    shards,
+    tfds,
+)
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 
@@ -177,13 +186,20 @@ def open_corpus(
 
 
 def _source(config: Config):
+    if config.data.tfds and config.data.pattern:
+        raise UserError(
+            "Either `config.data.pattern` or `config.data.tfds` must be given. "
+            f"Received: {config.data.pattern!r} and {config.data.tfds!r}."
+        )
     is_shards = shard_format.is_shards(config.data.pattern)
     if config.data.service and not is_shards:
         raise UserError(
             "`config.data.service` needs shards: its workers cannot decode files. "
-            f"Received: `config.data.pattern` {config.data.pattern!r}. Prepare "
-            "shards first (python -m train_lib.prepare)."
+            f"Received: {config.data.tfds or config.data.pattern!r}. Prepare shards "
+            "first (python -m train_lib.prepare)."
         )
+    if config.data.tfds:
+        return tfds.find(config)
     if is_shards:
         return shards.find(config)
     paths = audio.find_files(config.data.pattern)
@@ -195,9 +211,10 @@ def _require_batch(config: Config, usable: int, skipped: dict) -> None:
     if usable < config.train.batch_size:
         bad = f" ({len(skipped)} unusable ones left out)" if skipped else ""
         example = f" First: {next(iter(skipped.values()))}" if skipped else ""
+        name = "tfds" if config.data.tfds else "pattern"
         raise UserError(
-            "`config.data.pattern` must match at least one batch of files "
+            f"`config.data.{name}` must match at least one batch of files "
             f"({config.train.batch_size}). Received: {usable} usable files{bad} "
-            f"for {config.data.pattern!r}. Add files or lower "
+            f"for {getattr(config.data, name)!r}. Add files or lower "
             f"--config.train.batch_size.{example}"
         )
