@@ -19,7 +19,7 @@ def kept(paths: list[str], exclude: str) -> np.ndarray:
     Args:
         paths: the recordings.
         exclude: text file with one path per line, as in `paths` or absolute;
-            "" for none.
+            lines that start with # are comments; "" for none.
 
     Returns:
         int64 [≤ len(paths)], ascending indices into `paths`.
@@ -50,4 +50,4 @@ def _lines(path: str) -> list[str]:
             "`--config.data.exclude` must be a text file with one path per line. "
             f"Received: {path!r}, which cannot be read ({error})."
         ) from error
-    return [line for line in lines if line.strip()]
+    return [line for line in lines if line.strip() and not line.startswith("#")]

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import soundfile
+import tensorflow as tf
 
 from byola_tf import audio, block, crops, files, parallel
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 
-_SAMPLED_HEADERS = 200
+_SAMPLED_FILES = 200
 
 
 class Folder:
@@ -61,17 +62,22 @@ class DecodingReader(crops.ReplacingReader):
 
 
 def estimate_samples(paths: list[str], sample_rate: int) -> int:
-    """Estimates a corpus's length after resampling from some files' headers."""
+    """Estimates a corpus's length after resampling from some of its files."""
     rng = np.random.default_rng(0)
-    chosen = rng.permutation(len(paths))[:_SAMPLED_HEADERS]
-    lengths = []
-    for index in chosen:
-        try:
-            info = soundfile.info(paths[index])
-            lengths.append(info.duration * sample_rate)
-        except (soundfile.SoundFileError, RuntimeError, TypeError, OSError):
-            continue  # a bad or remote file: the decoder will say so
+    chosen = rng.permutation(len(paths))[:_SAMPLED_FILES]
+    lengths = [_estimate_samples(paths[index], sample_rate) for index in chosen]
     return int(len(paths) * np.mean(lengths)) if lengths else 0
+
+
+def _estimate_samples(path: str, sample_rate: int) -> float:
+    try:
+        return soundfile.info(path).duration * sample_rate
+    except (soundfile.SoundFileError, RuntimeError, TypeError, OSError):
+        pass  # a bad file, or a remote one whose size has to do
+    try:
+        return tf.io.gfile.stat(path).length / 2
+    except tf.errors.OpError:
+        return 0.0
 
 
 def decode(path: str, sample_rate: int) -> np.ndarray:

@@ -237,7 +237,7 @@ class _Run:
             "samples": self.step * self.config.train.batch_size,
             "num_files": len(self.corpus.paths),
             "hours": self.corpus.num_samples / self.config.frontend.sample_rate / 3600,
-            "pattern": self.config.data.pattern,
+            "pattern": self.config.data.pattern or self.config.data.tfds,
             "loss": self.loss,
         }
         self.checkpoints.save(
