@@ -65,11 +65,11 @@ def pretrain(config: Config, work_directory: str) -> Summary:
         config.validate()
     except ValueError as error:
         raise UserError(str(error)) from error
-    paths = waveforms.find_batch(config)
+    source = waveforms.find_batch(config)
     workdir.claim(work_directory, config)
     keras.utils.set_random_seed(config.seed)
     cache_dir = config.data.cache_dir or os.path.join(work_directory, "cache")
-    corpus = waveforms.open_corpus(config, paths, cache_dir, progress.bar)
+    corpus = waveforms.open_corpus(config, source, cache_dir, progress.bar)
     report_corpus(corpus, config)
     statistics = corpus_statistics(corpus, config, work_directory)
     return _Run(config, work_directory, corpus, statistics).run()
@@ -237,7 +237,7 @@ class _Run:
             "samples": self.step * self.config.train.batch_size,
             "num_files": len(self.corpus.paths),
             "hours": self.corpus.num_samples / self.config.frontend.sample_rate / 3600,
-            "pattern": self.config.data.pattern,
+            "pattern": self.config.data.pattern or self.config.data.tfds,
             "loss": self.loss,
         }
         self.checkpoints.save(
