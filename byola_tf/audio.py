@@ -1,87 +1,38 @@
-"""Bytes to waveforms: find, decode, mix down, resample, crop or pad.
+"""Bytes to waveforms: find, decode, mix down, resample.
 
-The only place that knows about file formats and resamplers, so that training,
+The only place that knows about decoders and resamplers, so that training,
 evaluation and serving hear the same thing.
 """
 
+import functools
 import io
 import os
-import re
-import struct
+import stat
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import soundfile
 import soxr
 import tensorflow as tf
 
+from byola_tf import audio_files, audio_headers
 from byola_tf.errors import UserError
 
-EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
+EXTENSIONS = audio_files.EXTENSIONS
+find_files = audio_files.find_files
+missing_wav_bytes = audio_headers.missing_wav_bytes
+
+_READ_FRAMES = 1 << 22
+_LOSSY = ("mp3", "vorbis", "other")
+
+_ONE_SAMPLE_WAV = (
+    b"RIFF&\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0@\x1f\0\0\x80>\0\0\2\0\x10\0data\2\0\0\0\0\0"
+)
 
 
 class AudioError(UserError):
     """A file that cannot be used; the message names it and says why."""
-
-
-def find_files(pattern: str) -> list[str]:
-    """Lists the audio files of a folder or glob, sorted by path.
-
-    Args:
-        pattern: a file, a folder (searched recursively), or a glob in which
-            `*` and `?` stay within a path component and `**` stands for any
-            number of folders. Any path that `tf.io.gfile` reads. Names that
-            start with a dot are ignored.
-
-    Raises:
-        UserError: nothing matches; the message says what is there instead.
-    """
-    if not pattern:
-        raise UserError(
-            "A folder or glob of audio files must be given. Received: ''. "
-            "Pass e.g. --config.data.pattern='sounds/**/*'."
-        )
-    if tf.io.gfile.exists(pattern) and not tf.io.gfile.isdir(pattern):
-        return [pattern]
-    root, matches = _glob(pattern)
-    if not tf.io.gfile.isdir(root):
-        raise UserError(
-            f"`pattern` must lead to audio files. Received: {pattern!r}, but "
-            f"{root!r} is not a folder. Check the path and quote the glob."
-        )
-    found, others = [], []
-    for folder, _, names in tf.io.gfile.walk(root):
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.startswith(".") or not matches(path):
-                continue
-            audio = name.lower().endswith(EXTENSIONS)
-            (found if audio else others).append(path)
-    if not found:
-        there = f"{len(others)} other files" if others else "no file"
-        example = f" (such as {min(others)!r})" if others else ""
-        raise UserError(
-            f"`pattern` must match at least one audio file "
-            f"({', '.join(EXTENSIONS)}). Received: {pattern!r}, which matches "
-            f"{there}{example}. Use e.g. {os.path.join(root, '**/*')!r}."
-        )
-    return sorted(found)
-
-
-def _glob(pattern: str):
-    """Splits a glob into the folder to walk and a test of full paths."""
-    if not re.search(r"[*?\[]", pattern):
-        return pattern, lambda path: True
-    literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-    root = os.path.dirname(literal) or "."
-    if os.path.dirname(literal) == "":
-        pattern = os.path.join(".", pattern)
-    tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]*\])", pattern)
-    special = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    expression = "".join(
-        special.get(token, token if token.startswith("[") else re.escape(token))
-        for token in tokens
-    )
-    return root, re.compile(expression + r"\Z").match
 
 
 def load(path: str, sample_rate: int) -> np.ndarray:
@@ -96,7 +47,8 @@ def load(path: str, sample_rate: int) -> np.ndarray:
         channels are averaged.
 
     Raises:
-        AudioError: unreadable, truncated, empty, or holds non-finite samples.
+        AudioError: unreadable, truncated, damaged, empty, or holds non-finite
+            samples.
     """
     waveform, source_rate = decode(path)
     return resample(waveform, source_rate, sample_rate)
@@ -111,7 +63,11 @@ def decode(path: str) -> tuple[np.ndarray, int]:
     Raises:
         AudioError: see `load`.
     """
+    path = os.fspath(path)
     try:
+        # opening a pipe waits for its writer, for ever
+        if "://" not in path and not stat.S_ISREG(os.stat(path).st_mode):
+            raise AudioError(_unusable(path, "it is not a regular file"))
         with tf.io.gfile.GFile(path, "rb") as file:
             content = file.read()
     except (tf.errors.OpError, OSError) as error:
@@ -122,55 +78,208 @@ def decode(path: str) -> tuple[np.ndarray, int]:
 def decode_bytes(content: bytes, name: str) -> tuple[np.ndarray, int]:
     """Decodes the bytes of one audio file; `name` is for messages.
 
+    The decoder is libsndfile on every stack; `decode_op` has the reasons.
+
     Returns:
         float32 [samples] (mono) and the sampling rate in Hz.
 
     Raises:
         AudioError: see `load`.
     """
-    if not content:
-        raise AudioError(_unusable(name, "the file is empty"))
-    missing = missing_wav_bytes(content)
-    if missing:
-        raise AudioError(
-            _unusable(name, f"it is truncated: {missing} bytes of samples are missing")
-        )
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            expected, rate = file.frames, file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise AudioError(_unusable(name, f"it does not decode ({error})")) from error
-    if 0 < len(samples) < expected < 2**60:
-        raise AudioError(
-            _unusable(name, f"it is truncated: {len(samples)} of {expected} samples")
-        )
-    if not len(samples):
-        raise AudioError(_unusable(name, "it has no samples"))
-    waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if not np.isfinite(waveform).all():
-        raise AudioError(_unusable(name, "it has NaN or infinite samples"))
+        header = audio_headers.read_header(content)
+        samples, rate = _read_soundfile(header.stream)
+        with np.errstate(over="ignore", invalid="ignore"):
+            waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        peak = max(waveform.max(), -waveform.min())
+        if not peak <= _max_peak(header.encoding):
+            raise audio_headers.BrokenAudio(_bad_peak(peak))
+    except audio_headers.BrokenAudio as error:
+        raise AudioError(_unusable(name, str(error))) from error
     return np.ascontiguousarray(waveform), rate
+
+
+class _Sequential(soundfile.SoundFile):
+    """A file that is read once from its start.
+
+    soundfile seeks after every read, which fails in a FLAC stream of unknown
+    length.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _read_soundfile(stream: bytes) -> tuple[np.ndarray, int]:
+    """Decodes with libsndfile.
+
+    Returns:
+        float32 [samples, channels] and the rate in Hz.
+    """
+    blocks = []
+    try:
+        with _Sequential(io.BytesIO(stream)) as file:
+            expected, rate = file.frames, file.samplerate
+            # in pieces: no memory for samples that only the header promises
+            size = max(1, min(expected, _READ_FRAMES))
+            blocks.append(file.read(size, "float32", always_2d=True))
+            while len(blocks[-1]) == size and len(blocks) * size < expected:
+                blocks.append(file.read(size, "float32", always_2d=True))
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        reason = str(error).rpartition(">: ")[2]
+        raise audio_headers.BrokenAudio(f"it does not decode ({reason})") from error
+    audio_headers.check_rate(rate)
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    if not len(samples):
+        raise audio_headers.BrokenAudio("it has no samples")
+    if len(samples) < expected < 2**60:  # libsndfile's "unknown" is 2**63 - 1
+        raise audio_headers.BrokenAudio(
+            f"it is truncated: {len(samples)} of {expected} samples"
+        )
+    return samples, rate
+
+
+def _max_peak(encoding: str) -> float:
+    # what a damaged MP3 decodes to has no bounds; a file of floating-point
+    # numbers may have the range of 32-bit integers
+    return 100.0 if encoding in _LOSSY else 2.0**32
+
+
+def _bad_peak(peak: float) -> str:
+    if np.isfinite(peak):
+        return f"its samples reach {peak:.3g} times full scale"
+    return "it has NaN or infinite samples"
 
 
 def _unusable(path: str, reason: str) -> str:
     return f"{path!r} must be a readable audio file, but {reason}."
 
 
-def missing_wav_bytes(content: bytes) -> int:
-    """How many bytes a RIFF file's data chunk promises beyond the file's end."""
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        return 0
-    position = 12
-    while position + 8 <= len(content):
-        chunk, size = struct.unpack_from("<4sI", content, position)
-        position += 8
-        if chunk == b"data":
-            # 0 and 0xFFFFFFFF: written by recorders that stream
-            streamed = size in (0, 0xFFFFFFFF)
-            return 0 if streamed else max(0, size - (len(content) - position))
-        position += size + size % 2
-    return 0
+def decode_op(content, name="the file") -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes one audio file inside a graph, e.g. in `tf.data.Dataset.map`.
+
+    Returns what `decode_bytes` returns, to 16-bit precision. Where
+    tensorflow-io loads and is right, its decoders run; elsewhere libsndfile,
+    through `tf.numpy_function`. Measured with tensorflow-io 0.37.1 and
+    libsndfile 1.2.2, in seconds of 44.1 kHz mono a second of one core:
+
+    | file | tensorflow-io | its speed | libsndfile's |
+    | --- | --- | --- | --- |
+    | WAV 8, 16 bit | right | 7000 | 3900 |
+    | WAV 24 bit, float | right | 3000, 7400 | 2500, 7600 |
+    | WAV 32 bit | wrong: taken for float | | 3900 |
+    | WAV float64, A-law, ADPCM | refused | | |
+    | WAV with odd or damaged chunks | no samples, hang, SIGFPE | | |
+    | FLAC | right, but hangs on a damaged end | 225 | 1400 |
+    | FLAC of unknown length | no samples | | |
+    | Ogg Vorbis | right | 190 | 950 |
+    | Ogg Vorbis, damaged or chained | shorter, or SIGSEGV | | |
+    | Ogg Opus | refused | | |
+    | MP3 with a LAME header | right | 390 | 1450 |
+    | MP3 without, or with a wrong one | other start, other length | | 1450 |
+
+    So tensorflow-io gets the WAV, Ogg and MP3 files whose structure
+    `audio_headers` has found whole and plain. `decode_bytes` has libsndfile
+    alone: it loses in 8- and 16-bit WAV only, 0.5 ms a clip of 5 s. The op runs
+    in the process that made the graph, not on workers of a tf.data service.
+
+    Args:
+        content: string scalar, the bytes of the file.
+        name: string scalar or str, for messages.
+
+    Returns:
+        float32 [samples] (mono) and the sampling rate in Hz, int32 scalar.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, for what makes `decode_bytes`
+            raise `AudioError`.
+    """
+    content = tf.convert_to_tensor(content, tf.string)
+    name = tf.convert_to_tensor(name, tf.string)
+    decoders = _tensorflow_io_decoders()
+
+    def by_soundfile():
+        return tf.numpy_function(
+            _decode_for_graph, [content, name], [tf.float32, tf.int32], stateful=False
+        )
+
+    def by_tensorflow_io(decoder, encoding):
+        waveform = tf.reduce_mean(decoder(content), axis=1)
+        peak = tf.reduce_max(tf.abs(waveform))
+        is_sound = (tf.size(waveform) > 0) & (peak <= _max_peak(encoding))
+        reason = "it is damaged or has NaN, infinite or no samples"
+        message = tf.strings.join(["`", name, f"` must be audio, but {reason}."])
+        with tf.control_dependencies([tf.Assert(is_sound, [message])]):
+            return [tf.identity(waveform), rate]
+
+    if decoders:
+        index, rate = tf.numpy_function(
+            functools.partial(_choose_decoder, tuple(decoders)),
+            [content, name],
+            [tf.int32, tf.int32],
+            stateful=False,
+        )
+        branches = [
+            functools.partial(by_tensorflow_io, decoder, encoding)
+            for encoding, decoder in decoders.items()
+        ]
+        # the last branch is also the one for every other index
+        waveform, rate = tf.switch_case(index, [*branches, by_soundfile])
+    else:
+        waveform, rate = by_soundfile()
+    return tf.ensure_shape(waveform, [None]), tf.ensure_shape(rate, [])
+
+
+def _decode_for_graph(content: bytes, name: bytes):
+    waveform, rate = decode_bytes(content, name.decode(errors="replace"))
+    return waveform, np.int32(rate)
+
+
+def _choose_decoder(encodings: tuple[str, ...], content: bytes, name: bytes):
+    """Index of the decoder for a file, and its rate where that is known."""
+    try:
+        header = audio_headers.read_header(content)
+    except audio_headers.BrokenAudio as error:
+        path = name.decode(errors="replace")
+        raise AudioError(_unusable(path, str(error))) from error
+    if header.is_plain and header.encoding in encodings:
+        index = encodings.index(header.encoding)
+    else:
+        index = len(encodings)
+    return np.int32(index), np.int32(header.sample_rate or 0)
+
+
+@functools.cache
+def _tensorflow_io_decoders() -> dict[str, Callable]:
+    """tensorflow-io's decoders by encoding; empty where it does not load.
+
+    Each takes a string scalar to float32 [samples, channels].
+    """
+    try:
+        with warnings.catch_warnings(), tf.init_scope():
+            warnings.simplefilter("ignore")  # of plugins that do not load
+            import tensorflow_io
+
+            native = tensorflow_io.audio
+            wav = tf.constant(_ONE_SAMPLE_WAV)
+            native.decode_wav(wav, dtype=tf.int16)  # loads the native ops
+    except (ImportError, NotImplementedError, tf.errors.OpError):
+        return {}
+
+    def scaled(decode, dtype, zero, scale):
+        # by the type, never by the maximum
+        return lambda content: (
+            (tf.cast(decode(content, dtype=dtype), tf.float32) - zero) / scale
+        )
+
+    return {
+        "pcm_u8": scaled(native.decode_wav, tf.uint8, 128.0, 2.0**7),
+        "pcm_s16": scaled(native.decode_wav, tf.int16, 0.0, 2.0**15),
+        "pcm_s24": scaled(native.decode_wav, tf.int32, 0.0, 2.0**31),
+        "float32": scaled(native.decode_wav, tf.float32, 0.0, 1.0),
+        "vorbis": native.decode_vorbis,
+        "mp3": native.decode_mp3,
+    }
 
 
 def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
@@ -182,7 +291,8 @@ def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.nda
         target_rate: Hz.
 
     Returns:
-        float32 at `target_rate`, at least one sample.
+        float32 at `target_rate`: round(samples * target_rate / source_rate)
+        samples, but at least one (a copy of the first) of what has any.
     """
     if source_rate == target_rate:
         return waveform

@@ -50,7 +50,14 @@ class DataConfig:
 
     Attributes:
         pattern: a folder, or a glob in which `**` stands for any number of
-            folders. Files without an audio extension are ignored.
+            folders; files without an audio extension are ignored. Or shards
+            made by `train_lib.prepare`: their folder, or a glob of them.
+        exclude: text file with the path of a recording to leave out on each
+            line, as the corpus doctor (`train_lib.corpus`) writes it.
+        tfds: NAME:SPLIT, an audio data set of tensorflow-datasets in place of
+            `pattern`.
+        service: address of a tf.data service dispatcher (grpc://HOST:PORT)
+            whose workers read and crop; needs shards.
         unit_seconds: length of one training crop, seconds.
         cache_dir: where decoded 16-bit waveforms are kept; "" means
             `WORKDIR/cache`.
@@ -65,6 +72,9 @@ class DataConfig:
     """
 
     pattern: str = ""
+    exclude: str = ""
+    tfds: str = ""
+    service: str = ""
     unit_seconds: float = 0.95
     cache_dir: str = ""
     cache_limit_gb: float = 20.0

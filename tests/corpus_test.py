@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from byola_tf import audio, pipeline, waveforms
+from byola_tf import audio, folder, pipeline, waveforms
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from train_lib.doctor import examination, findings, leakage, measurement, report
@@ -250,11 +250,10 @@ def test_statistics_are_those_of_training(examined, tmp_path):
     config.train.batch_size = 4
     config.data.statistics_samples = 12
     paths = [m.path for m in examined.usable]
-    corpus = waveforms.open_corpus(config, paths, str(tmp_path))
+    corpus = waveforms.open_corpus(config, folder.Folder(paths), str(tmp_path))
     assert corpus.is_cached
     expected = pipeline.compute_statistics(corpus.statistics_batches(12), config)
-    folder = os.path.commonpath(paths)
-    result = examination.examine(folder, config=config)
+    result = examination.examine(os.path.commonpath(paths), config=config)
     assert dataclasses.asdict(result.profile.statistics) == dataclasses.asdict(expected)
     assert result.profile.statistics.num_crops == 12
     np.testing.assert_allclose(result.profile.mean.mean(), expected.mean, rtol=1e-6)

@@ -5,13 +5,17 @@ MultiWorkerMirroredStrategy run the same `BYOL.train_step`. The input pipeline
 makes the global batch on every host; each replica is handed its slice.
 """
 
+import dataclasses
 import json
+import logging
 import os
 
 import tensorflow as tf
 
 from byola_tf.config import Config
 from byola_tf.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 def allow_memory_growth() -> None:
@@ -63,22 +67,56 @@ def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     return resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"])
 
 
-def scatter(strategy: tf.distribute.Strategy, views):
-    """Hands each replica its slice of the global batch.
+def input_share(config: Config, strategy: tf.distribute.Strategy):
+    """What this worker's input pipeline makes.
+
+    Args:
+        config: `Config`; `data.sharding` decides.
+        strategy: the strategy.
+
+    Returns:
+        the `Config` of the pipeline and (index, count), the part of the files
+        that it reads. With "global" sharding the whole batch of all files;
+        with "worker" sharding this worker's share of both, under a seed of its
+        own.
+    """
+    index, count = worker(strategy)
+    if count == 1 or config.data.sharding == "global":
+        return config, (0, 1)
+    logger.warning(
+        "Worker %d of %d reads its own part of the files and has its own bank and "
+        "post-normalisation (--config.data.sharding=worker): losses differ from "
+        "those of one device.",
+        index,
+        count,
+    )
+    train = dataclasses.replace(
+        config.train, batch_size=config.train.batch_size // count
+    )
+    return dataclasses.replace(config, seed=config.seed + index, train=train), (
+        index,
+        count,
+    )
+
+
+def scatter(strategy: tf.distribute.Strategy, views, num_shares: int | None = None):
+    """Hands each replica its slice of a batch.
 
     Args:
         strategy: the strategy.
-        views: nest of tensors [batch, ...], the global batch.
+        views: nest of tensors [batch, ...].
+        num_shares: replicas that share this batch; all of them by default.
 
     Returns:
         the nest as per-replica values.
     """
     if strategy.num_replicas_in_sync == 1:
         return views
-    share = len(tf.nest.flatten(views)[0]) // strategy.num_replicas_in_sync
+    num_shares = num_shares or strategy.num_replicas_in_sync
+    share = len(tf.nest.flatten(views)[0]) // num_shares
 
     def slice_of(context):
-        start = context.replica_id_in_sync_group * share
+        start = context.replica_id_in_sync_group % num_shares * share
         return tf.nest.map_structure(lambda part: part[start : start + share], views)
 
     return strategy.experimental_distribute_values_from_function(slice_of)

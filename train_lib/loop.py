@@ -70,6 +70,7 @@ class Run:
 
     Args:
         config: `Config`.
+        input_config: of this worker's input; see `distribution.input_share`.
         work_directory: work directory, claimed.
         corpus: `Corpus`.
         statistics: of the corpus.
@@ -79,14 +80,22 @@ class Run:
     def __init__(
         self,
         config: Config,
+        input_config: Config,
         work_directory: str,
         corpus,
         statistics: Statistics,
         strategy: tf.distribute.Strategy,
     ):
-        self.config, self.corpus, self.statistics = config, corpus, statistics
+        self.config, self.input_config = config, input_config
+        self.corpus, self.statistics = corpus, statistics
         self.strategy, self.work_directory = strategy, work_directory
         self.is_chief = distribution.is_chief(strategy)
+        # replicas that share this worker's batch
+        self.num_shares = (
+            strategy.num_replicas_in_sync
+            * input_config.train.batch_size
+            // config.train.batch_size
+        )
         self.per_epoch = corpus.steps_per_epoch
         self.total_steps = config.train.steps or config.train.epochs * self.per_epoch
         with strategy.scope():
@@ -146,7 +155,11 @@ class Run:
         train_step = distribution.make_train_step(self.strategy, self.model)
         batches = iter(
             pipeline.make_views_dataset(
-                self.corpus.batches, config, self.statistics, self.step, True
+                self.corpus.batches,
+                self.input_config,
+                self.statistics,
+                self.step,
+                with_moments=True,
             )
         )
         bar = progress.bar(
@@ -163,7 +176,9 @@ class Run:
                 waiting = time.perf_counter()
                 views, moments = next(batches)
                 self.input_seconds += time.perf_counter() - waiting
-                logs = train_step(distribution.scatter(self.strategy, views))
+                logs = train_step(
+                    distribution.scatter(self.strategy, views, self.num_shares)
+                )
                 self.step += 1
                 bar.update()
                 logged = self._due(config.train.log_every_steps)

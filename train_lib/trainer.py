@@ -41,12 +41,18 @@ def pretrain(config: Config, work_directory: str) -> loop.Summary:
     if distribution.is_chief(strategy):
         workdir.claim(work_directory, config)
     keras.utils.set_random_seed(config.seed)
+    input_config, part = distribution.input_share(config, strategy)
     corpus = waveforms.open_corpus(
-        config, source, _cache_dir(config, work_directory, strategy), progress.bar
+        input_config,
+        source,
+        _cache_dir(config, work_directory, strategy),
+        progress.bar,
+        part,
     )
     report_corpus(corpus, config)
     statistics = corpus_statistics(corpus, config, work_directory, strategy)
-    return loop.Run(config, work_directory, corpus, statistics, strategy).run()
+    run = loop.Run(config, input_config, work_directory, corpus, statistics, strategy)
+    return run.run()
 
 
 def _cache_dir(config: Config, work_directory: str, strategy) -> str:

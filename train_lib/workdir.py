@@ -16,6 +16,7 @@ _CHANGEABLE = {
     "data.cache_dir",
     "data.cache_limit_gb",
     "data.num_decode_threads",
+    "data.service",
     "train.epochs",
     "train.steps",
     "train.seconds",

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-from byola_tf import audio
+from byola_tf import audio, audio_headers
 from train_lib.doctor import signals
 
 SILENCE_DB = -60.0
@@ -120,7 +120,8 @@ def _measure_whole(result: Measurement) -> None:
         if _has_non_finite(content):
             result.fault = "non_finite"
         raise
-    with soundfile.SoundFile(io.BytesIO(content)) as file:
+    stream = audio_headers.read_header(content).stream
+    with soundfile.SoundFile(io.BytesIO(stream)) as file:
         meter = _Meter(result, file)
         for start in range(0, len(mono), meter.piece):
             piece = mono[start : start + meter.piece]
@@ -138,15 +139,18 @@ def _measure_in_pieces(result: Measurement) -> None:
     path = result.path
     with open(path, "rb") as file:
         result.bytes = os.path.getsize(path)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            missing = audio.missing_wav_bytes(content)
-        if missing:
-            raise audio.AudioError(
-                f"it is truncated: {missing} bytes of samples are missing"
-            )
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
         result.file_hash = digest.hexdigest()
-    with soundfile.SoundFile(path) as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            # what is not compressed may be larger than memory: not copied
+            is_wav = content[:4] in (b"RIFF", b"RIFX", b"RF64")
+            try:
+                header = audio_headers.read_header(content if is_wav else content[:])
+            except audio_headers.BrokenAudio as error:
+                raise audio.AudioError(str(error)) from error
+            stream = path if is_wav else io.BytesIO(header.stream)
+            del header  # it holds the map
+    with soundfile.SoundFile(stream) as file:
         meter = _Meter(result, file)
         for channels in file.blocks(meter.piece, dtype="float32", always_2d=True):
             if not np.isfinite(channels).all():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from byola_tf import frontend, pipeline, waveforms
+from byola_tf import folder, frontend, pipeline, waveforms
 from byola_tf.config import Config, FrontendConfig
 from byola_tf.normalize import Statistics
 
@@ -52,7 +52,8 @@ def compute(
         num_decode_threads=num_threads,
     )
     config = dataclasses.replace(config, data=data)
-    corpus = waveforms.open_corpus(config, list(paths), cache_dir="")
+    reader = folder.Folder(list(paths)).open(config, "", waveforms.no_progress)
+    corpus = waveforms.Corpus(config, reader)
     num_crops = min(data.statistics_samples, len(corpus.paths))
     steps = -(-num_crops // config.train.batch_size)
     sums = np.zeros((2, config.frontend.n_mels))

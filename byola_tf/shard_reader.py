@@ -1,0 +1,151 @@
+"""Crops from shards by random access: only the bytes of a crop are read.
+
+A record's checksum is verified when it is first touched; damaged records are
+skipped, counted and replaced.
+"""
+
+import concurrent.futures
+import functools
+import io
+import logging
+import threading
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+
+from byola_tf import crops, shard_format
+from byola_tf.errors import UserError
+
+_OPEN_FILES = 256
+_THREADS = 16  # that look at the files' lengths
+
+logger = logging.getLogger(__name__)
+
+
+class ShardReader(crops.ReplacingReader):
+    """Reads crops by their byte ranges.
+
+    Args:
+        shards: `shards.Shards`.
+        unit: length of a crop, samples.
+        num_threads: threads that read a batch.
+
+    Raises:
+        UserError: a shard is absent.
+    """
+
+    def __init__(self, shards, unit: int, num_threads: int):
+        super().__init__(shards.paths, unit, num_threads, is_cached=True)
+        self._shards = shards
+        self.num_samples = int(shards.length.sum())
+        self.skipped.update(shards.skipped)
+        self._verified = np.zeros(len(shards.offset), bool)
+        self._damaged = self._find_cut()
+        self._map = functools.lru_cache(_OPEN_FILES)(_map)
+        self._open = functools.lru_cache(_OPEN_FILES)(_open)
+
+    def read_crop(self, index: int, position: float) -> np.ndarray:
+        """See `ReplacingReader.read_crop`."""
+        shards = self._shards
+        length = int(shards.length[index])
+        start = int(crops.crop_starts(position, length, self.unit))
+        piece = shards.layout.piece_at(start, int(shards.num_pieces[index]))
+        row = int(shards.first_record[index]) + piece
+        first = start - piece * shards.layout.hop_samples
+        return self._read_samples(row, first, min(self.unit, length))
+
+    def _find_cut(self) -> np.ndarray:
+        """Which records lie beyond the end of their file, bool [records]."""
+        shards = self._shards
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+            lengths = np.array(list(pool.map(_length, shards.files)), np.int64)
+        ends = shards.offset + shards.size + shard_format.FOOTER_BYTES
+        cut = ends > lengths[shards.file]
+        for number in np.unique(shards.file[cut]):
+            logger.warning(
+                "%s is cut short: %d of its %d records are lost; crops of other "
+                "recordings stand in for them.",
+                shards.files[number],
+                (cut & (shards.file == number)).sum(),
+                (shards.file == number).sum(),
+            )
+        lost_before = np.cumsum([0, *cut])  # [records + 1]
+        first, last = shards.first_record, shards.first_record + shards.num_pieces
+        for index in np.flatnonzero(lost_before[last] > lost_before[first]):
+            path = self.paths[index]
+            self.skipped[path] = (
+                f"{path!r} is lost, at least in part: its shard is cut short."
+            )
+        return cut
+
+    def _read_samples(self, row: int, first: int, count: int) -> np.ndarray:
+        """Reads int16 [count] of a record, from its sample `first` on."""
+        shards = self._shards
+        path = shards.files[shards.file[row]]
+        size = int(shards.payload_size[row])
+        begin = int(shards.offset[row] + shards.size[row]) - size
+        try:
+            self._verify(row, path)
+            if shards.layout.payload == "pcm":
+                return np.frombuffer(
+                    self._read(path, begin + 2 * first, 2 * count), "<i2"
+                )
+            with soundfile.SoundFile(io.BytesIO(self._read(path, begin, size))) as file:
+                file.seek(first)
+                return file.read(count, dtype="int16")
+        except (tf.errors.OpError, OSError) as error:
+            raise UserError(f"{path!r} cannot be read ({error}).") from error
+
+    def _read(self, path: str, offset: int, size: int):
+        """Reads bytes: uint8 [size] of a local file, `bytes` of any other.
+
+        Raises:
+            OSError: the file ends before.
+        """
+        if "://" not in path:
+            data = self._map(path)[offset : offset + size]
+        else:
+            file = self._open(path, threading.get_ident())
+            file.seek(offset)
+            data = file.read(size)
+        if len(data) != size:
+            raise OSError(f"it ends before byte {offset + size}")
+        return data
+
+    def _verify(self, row: int, path: str) -> None:
+        """Compares a record with its checksum, once."""
+        if self._verified[row]:
+            return
+        if not self._damaged[row]:
+            offset, size = int(self._shards.offset[row]), int(self._shards.size[row])
+            record = self._read(path, offset, size + shard_format.FOOTER_BYTES)
+            crc = int.from_bytes(bytes(record[size:]), "little")
+            self._damaged[row] = shard_format.masked_crc(record[:size]) != crc
+        if self._damaged[row]:
+            raise UserError(
+                f"A record of {path!r} is damaged: it is cut short or does not have "
+                "its checksum."
+            )
+        self._verified[row] = True
+
+
+def _length(path: str) -> int:
+    try:
+        return tf.io.gfile.stat(path).length
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"Every shard of the manifest must be there. {path!r} is not ({error}). "
+            "Copy it again, or run the same prepare command again: it makes the "
+            "missing shards."
+        ) from error
+
+
+def _map(path: str) -> np.ndarray:
+    # a plain array: slicing a memmap is ten times slower
+    return np.asarray(np.memmap(path, np.uint8, mode="r"))
+
+
+def _open(path: str, thread: int) -> tf.io.gfile.GFile:
+    del thread  # a file has one position: a handle for each thread
+    return tf.io.gfile.GFile(path, "rb")

@@ -1,0 +1,59 @@
+r"""Runs a part of a tf.data service: its dispatcher or one of its workers.
+
+  python -m train_lib.data_service --role=dispatcher --port=5050
+  python -m train_lib.data_service --role=worker --dispatcher=HOST:5050
+
+One dispatcher, any number of workers on any machines that see the shards under
+the same path. Then train with --config.data.service=grpc://HOST:5050. A part
+runs until it is stopped (Ctrl-C, or SIGTERM).
+"""
+
+import signal
+
+from absl import flags
+
+from train_lib import command
+
+ROLE = flags.DEFINE_enum("role", None, ["dispatcher", "worker"], "Which part.")
+PORT = flags.DEFINE_integer(
+    "port", 0, "Port to listen on; 0 takes a free one.", lower_bound=0
+)
+DISPATCHER = flags.DEFINE_string(
+    "dispatcher", None, "A worker's dispatcher, HOST:PORT."
+)
+HOST = flags.DEFINE_string(
+    "host", "localhost", "Name under which others reach this worker."
+)
+
+
+def main() -> None:
+    """Starts the part, says where it listens and waits."""
+    role = command.required("role", ROLE.value, "dispatcher")
+    if role == "worker":
+        command.required("dispatcher", DISPATCHER.value, "localhost:5050")
+    from tensorflow.data.experimental import service
+
+    if role == "dispatcher":
+        server = service.DispatchServer(service.DispatcherConfig(port=PORT.value))
+        print(f"Dispatcher at {server.target}", flush=True)
+    else:
+        server = service.WorkerServer(
+            service.WorkerConfig(
+                dispatcher_address=DISPATCHER.value.removeprefix("grpc://"),
+                worker_address=f"{HOST.value}:%port%",
+                port=PORT.value,
+            )
+        )
+        print(f"Worker of {DISPATCHER.value}", flush=True)
+    # at once, as SIGTERM does: neither join() nor a server's destructor minds Python
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    server.join()
+
+
+def cli() -> None:
+    """Entry point of `byola-data-service`."""
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

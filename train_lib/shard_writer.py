@@ -1,0 +1,144 @@
+"""Writes one shard of decoded audio files; see `byola_tf.shard_format`."""
+
+import dataclasses
+import io
+import os
+from collections.abc import Callable, Iterator
+
+import google_crc32c
+import numpy as np
+import soundfile
+import tensorflow as tf
+
+from byola_tf import files, folder, shard_format
+from byola_tf.errors import UserError
+from byola_tf.shard_format import Index, Layout
+
+TEMPORARY = "unfinished-"
+
+
+class ShardWriter:
+    """One shard: every `count`-th recording from `number` on.
+
+    Args:
+        recordings: `Recordings`.
+        output: folder.
+        layout: `Layout`.
+        number: of the shard.
+        count: number of shards.
+    """
+
+    def __init__(self, recordings, output, layout: Layout, number: int, count: int):
+        name = shard_format.shard_name(number, count)
+        self.path = os.path.join(output, name)
+        self.numbers = range(number, len(recordings.paths), count)
+        self.paths = recordings.paths[number::count]
+        self.locations = recordings.locations()[number::count]
+        self.labels = [recordings.labels.get(path, "") for path in self.paths]
+        self.layout = layout
+
+    def inputs(self) -> str:
+        """Fingerprint of everything that the shard's content depends on."""
+        settings = self.layout, self.numbers, self.labels
+        return files.fingerprint(self.locations, shard_format.VERSION, *settings)
+
+    def finished(self) -> Index | None:
+        """The index, where the shard is there and whole."""
+        if not tf.io.gfile.exists(self.path):
+            return None
+        try:
+            index = Index.load(shard_format.index_path(self.path))
+        except UserError:
+            return None
+        whole = tf.io.gfile.stat(self.path).length == index.about["bytes"]
+        return index if whole and index.about["inputs"] == self.inputs() else None
+
+    def write(self, report: Callable[[], None]) -> Index:
+        """Writes shard and index; calls `report` before each file.
+
+        Raises:
+            OSError, tf.errors.OpError: there is no room, or the like.
+        """
+        index_path = shard_format.index_path(self.path)
+        temporary, temporary_index = map(_temporary, (self.path, index_path))
+        try:
+            with tf.io.gfile.GFile(temporary, "wb") as file:
+                index = self._fill(file, report)
+            if tf.io.gfile.stat(temporary).length != index.about["bytes"]:
+                raise OSError(f"{temporary!r} is shorter than what was written")
+            index.save(temporary_index)
+            # an old shard goes first: it must never stand beside a new index
+            for old in filter(tf.io.gfile.exists, (self.path, index_path)):
+                tf.io.gfile.remove(old)
+            tf.io.gfile.rename(temporary_index, index_path)
+            tf.io.gfile.rename(temporary, self.path)
+        finally:
+            for left in filter(tf.io.gfile.exists, (temporary, temporary_index)):
+                tf.io.gfile.remove(left)
+        return index
+
+    def _fill(self, file, report) -> Index:
+        rows = {name: [] for name in ("recording", "length")}
+        records = {name: [] for name in ("offset", "size", "payload_size")}
+        about = {"layout": dataclasses.asdict(self.layout), "inputs": self.inputs()}
+        about |= {"bytes": 0, "paths": [], "labels": [], "skipped": {}}
+        checksum = google_crc32c.Checksum()
+        file.write(b"")  # a shard without a usable file is there all the same
+        for number, path, location, label in zip(
+            self.numbers, self.paths, self.locations, self.labels, strict=True
+        ):
+            report()
+            try:
+                samples = folder.decode(location, self.layout.sample_rate)
+            except UserError as error:
+                about["skipped"][path] = str(error)
+                continue
+            rows["recording"].append(number)
+            rows["length"].append(len(samples))
+            about["paths"].append(path)
+            about["labels"].append(label)
+            for data, payload_size in self._examples(number, path, label, samples):
+                record = shard_format.frame(data)
+                file.write(record)
+                checksum.update(record)
+                records["offset"].append(about["bytes"] + shard_format.HEADER_BYTES)
+                records["size"].append(len(data))
+                records["payload_size"].append(payload_size)
+                about["bytes"] += len(record)
+        about["crc32c"] = checksum.hexdigest().decode()
+        columns = (rows | records).items()
+        return Index(about, **{name: np.array(v, np.int64) for name, v in columns})
+
+    def _examples(self, number, path, label, samples) -> Iterator[tuple[bytes, int]]:
+        """Yields (serialised record, size of its payload) a piece."""
+        layout = self.layout
+        num_pieces = int(layout.num_pieces(len(samples)))
+        for piece in range(num_pieces):
+            start = piece * layout.hop_samples
+            payload = _pack(samples[start : start + layout.piece_samples], layout)
+            values = {
+                "length": len(samples),
+                "num_pieces": num_pieces,
+                "payload": layout.payload,
+                "piece": piece,
+                "recording": number,
+                "sample_rate": layout.sample_rate,
+                "source_path": path,
+                "start": start,
+                "waveform": payload,
+            }
+            values |= {"label": label} if label else {}
+            yield shard_format.encode_example(values), len(payload)
+
+
+def _temporary(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, TEMPORARY + name)
+
+
+def _pack(samples: np.ndarray, layout: Layout) -> bytes:
+    if layout.payload == "pcm":
+        return samples.astype("<i2").tobytes()
+    content = io.BytesIO()
+    soundfile.write(content, samples, layout.sample_rate, "PCM_16", format="FLAC")
+    return content.getvalue()
