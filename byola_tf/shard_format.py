@@ -12,6 +12,7 @@ import io
 import json
 import os
 import struct
+import threading
 import zipfile
 
 import google_crc32c
@@ -26,6 +27,10 @@ EXTENSION = ".tfrecord"
 _INDEX_EXTENSION = ".index.npz"
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4  # TFRecord: length, its CRC | data | its CRC
+
+# np.load parses headers with `ast`, which CPython 3.11 cannot do in two threads:
+# "SystemError: AST constructor recursion depth mismatch"
+_one_at_a_time = threading.Lock()
 
 _integer = tf.io.FixedLenFeature([], tf.int64)
 _text = tf.io.FixedLenFeature([], tf.string)
@@ -121,8 +126,10 @@ class Index:
         """
         try:
             with tf.io.gfile.GFile(path, "rb") as file:
-                content = np.load(io.BytesIO(file.read()), allow_pickle=False)
-            arrays = {name: content[name] for name in content.files}
+                content = io.BytesIO(file.read())
+            with _one_at_a_time:
+                archive = np.load(content, allow_pickle=False)
+                arrays = {name: archive[name] for name in archive.files}
             about = json.loads(arrays.pop("about").tobytes())
             return cls(about, **arrays)
         except (

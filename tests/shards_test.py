@@ -1,5 +1,6 @@
 """Reading shards: the folder's crops and losses, damage, what is refused."""
 
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -126,13 +127,18 @@ def test_a_crop_reads_its_own_bytes_only(prepared, tmp_path, monkeypatch):
     for step in range(9):
         corpus.crops(step)
     sizes = []
-    read = shard_reader.ShardReader._read
+    read, will_need = shard_reader.ShardReader._read, shard_reader._MappedFile.will_need
 
-    def recorded(reader, path, offset, size):
+    def noted_read(reader, path, offset, size):
         sizes.append(size)
         return read(reader, path, offset, size)
 
-    monkeypatch.setattr(shard_reader.ShardReader, "_read", recorded)
+    def noted_span(file, begin, end):
+        sizes.append(end - begin)
+        will_need(file, begin, end)
+
+    monkeypatch.setattr(shard_reader.ShardReader, "_read", noted_read)
+    monkeypatch.setattr(shard_reader._MappedFile, "will_need", noted_span)
     corpus.crops(0)
     limit = 2 * 15200 if prepared.endswith("pcm") else 2 * 40000
     assert len(sizes) == 5 and max(sizes) <= limit
@@ -263,6 +269,14 @@ def test_incomplete_shards_are_refused_in_a_sentence(prepared, tmp_path, damage)
     message = damage(path, shard)
     with pytest.raises(UserError, match=message):
         open_corpus(path, tmp_path)
+
+
+def test_indexes_are_read_in_threads(prepared):
+    shard = os.path.join(prepared, shard_format.shard_name(0, 3))
+    path = shard_format.index_path(shard)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(shard_format.Index.load, [path] * 200))
+    assert all(len(index.recording) == 5 for index in found)
 
 
 def test_shards_that_do_not_fit_the_configuration_are_refused(prepared, tmp_path):
