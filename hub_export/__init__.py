@@ -2,4 +2,5 @@
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# 3: TensorFlow 2.17 reports CUDA plugins it registers twice as errors
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

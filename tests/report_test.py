@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from train_lib import figures, report
+from train_lib import embedding_map, figures, report
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VOID = {"meta", "img", "br"}
@@ -143,7 +143,7 @@ def test_the_map_keeps_groups_together():
     labels = np.repeat([0, 1, 2], 20)
     embeddings = rng.standard_normal((60, 40))
     embeddings[:, :3] += 8 * np.eye(3)[labels]
-    points = report.project(embeddings)
+    points = embedding_map.project(embeddings)
     assert points.shape == (60, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
     np.fill_diagonal(distances, np.inf)

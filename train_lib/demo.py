@@ -36,8 +36,6 @@ def main() -> None:
             f"`--output` must be a folder. Received: {output!r}, which is a file. "
             "Choose another."
         )
-    # TensorFlow 2.17 greets with complaints of CUDA on machines that have none
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     print("Loading TensorFlow ...", flush=True)
     from train_lib import demo_stages
 

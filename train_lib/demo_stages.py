@@ -25,7 +25,7 @@ from train_lib.probe import floors, linear
 
 CLIPS_PER_CLASS = 40
 BANK_SECONDS = 2.0
-_TIMED_STEPS = 20  # enough to time a step; the training goes on from there
+_NO_END = 1_000_000  # steps: the time budget stops the training
 _SHOWN_CLASS = "arpeggio_up"
 
 
@@ -93,7 +93,9 @@ def run(
     config.train.batch_size = min(config.train.batch_size, max(2, num_files * 9 // 10))
     with stages("Pre-training", f" for {minutes:g} minutes, without labels"):
         shutil.rmtree(run_folder, ignore_errors=True)
-        summary = _pretrain(config, run_folder, minutes)
+        config.train.seconds, config.train.steps = 60 * minutes, _NO_END
+        summary = trainer.pretrain(config, run_folder)
+        config.train.steps = summary.steps
     with stages("Exporting", f" to {model}"):
         saved_model.export(run_folder, model)
     with stages("Probing", " the model and two floors with linear classifiers"):
@@ -155,24 +157,6 @@ def _read_folder(folder: str, output: str) -> demo_report.Sounds:
         description=f"{len(found.file_names)} clips in {len(found.classes)} classes, "
         f"{found.unit_seconds:g} s at a time",
     )
-
-
-def _pretrain(config: Config, run_folder: str, minutes: float) -> trainer.Summary:
-    """Times a few steps, then trains on for as many as the time allows."""
-    config.train.steps = _TIMED_STEPS
-    began = time.perf_counter()
-    trainer.pretrain(config, run_folder)
-    spent = time.perf_counter() - began
-    # the first steps wait for the tracing of the graph
-    logged = workdir.read_log(run_folder)[-2:]
-    step_seconds = (logged[1]["time"] - logged[0]["time"]) / (
-        logged[1]["step"] - logged[0]["step"]
-    )
-    # half of that again goes into building and tracing the model anew
-    room = int((60 * minutes - 1.5 * spent) / step_seconds)
-    config.train.steps = _TIMED_STEPS + max(1, room)
-    _say(f"{step_seconds:.2g} s a step: there is time for {config.train.steps} steps")
-    return trainer.pretrain(config, run_folder)
 
 
 def _probe(sounds, config, model, output) -> dict[str, linear.Probe]:

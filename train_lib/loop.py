@@ -164,7 +164,7 @@ class Run:
         )
         bar = progress.bar(
             None,
-            self.total_steps,
+            None if config.train.seconds else self.total_steps,
             "training",
             initial=self.step,
             unit="step",

@@ -36,6 +36,12 @@ th { font-size: 13px; color: #66737f; font-weight: 600; }
 tr:last-child td { border-bottom: 0; }
 td.number, th.number { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
+td small { color: #66737f; display: block; font-size: 13px; }
+.bar { background: #e4e8ec; border-radius: 4px; height: 12px; min-width: 180px; }
+.bar i { display: block; height: 12px; border-radius: 4px; background: #9aa5b1; }
+tr.model .bar i { background: #2563a8; }
+tr.model td { font-weight: 600; } tr.model small { font-weight: 400; }
+.columns { display: grid; grid-template-columns: 1fr 1fr; gap: 8px 40px; }
 .item { display: grid; grid-template-columns: 100px 1fr; gap: 14px;
   padding: 12px 0; border-bottom: 1px solid #e4e8ec; }
 .item:last-child { border-bottom: 0; padding-bottom: 0; }
@@ -50,7 +56,8 @@ details table { font-size: 13px; margin: 4px 0 0; }
 pre { background: #f3f5f7; border-radius: 6px; padding: 12px 14px; overflow-x: auto;
   font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono",
   monospace; }
-@media (max-width: 640px) { .grid, .item { grid-template-columns: 1fr; gap: 4px; } }
+@media (max-width: 640px) {
+  .grid, .item, .columns { grid-template-columns: 1fr; gap: 4px; } }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """
 

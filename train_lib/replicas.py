@@ -83,7 +83,7 @@ def train(
     arguments = [strategy, str(devices), str(steps), str(dropout), output]
     processes = []
     for index in range(workers):
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = dict(os.environ)
         environment.pop("TF_CONFIG", None)
         if strategy == "multi_worker":
             environment["TF_CONFIG"] = json.dumps(

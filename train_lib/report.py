@@ -3,44 +3,12 @@
 `render` is a function of arrays and results; it runs no model.
 """
 
-import base64
 import dataclasses
-import html
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from train_lib import figures
-
-_STYLE = """
-:root { color-scheme: light; }
-body { margin: 0; background: #f3f5f7; color: #1f2933;
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 920px; margin: 0 auto; padding: 32px 20px 64px; }
-h1 { font-size: 30px; line-height: 1.2; margin: 0 0 8px; }
-h2 { font-size: 20px; margin: 0 0 8px; }
-.lead { font-size: 18px; color: #3e4c59; margin: 0 0 24px; }
-section { background: #fff; border: 1px solid #e4e8ec; border-radius: 10px;
-  padding: 22px 26px; margin: 18px 0; }
-section p { margin: 6px 0 12px; max-width: 74ch; }
-img { display: block; max-width: 100%; height: auto; margin: 14px auto 0; }
-table { border-collapse: collapse; width: 100%; margin: 10px 0 4px; }
-th, td { text-align: left; padding: 7px 12px 7px 0; vertical-align: middle;
-  border-bottom: 1px solid #e4e8ec; }
-th { font-size: 13px; color: #66737f; font-weight: 600; }
-td.number { text-align: right; white-space: nowrap;
-  font-variant-numeric: tabular-nums; }
-th.number { text-align: right; }
-td small { color: #66737f; display: block; font-size: 13px; }
-.bar { background: #e4e8ec; border-radius: 4px; height: 12px; min-width: 180px; }
-.bar i { display: block; height: 12px; border-radius: 4px; background: #9aa5b1; }
-tr.model .bar i { background: #2563a8; }
-tr.model td { font-weight: 600; } tr.model small { font-weight: 400; }
-pre { background: #f3f5f7; border-radius: 6px; padding: 12px 14px; overflow-x: auto;
-  font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-.columns { display: grid; grid-template-columns: 1fr 1fr; gap: 8px 40px; }
-@media (max-width: 640px) { .columns { grid-template-columns: 1fr; } }
-"""
+from train_lib import embedding_map, figures, page
 
 
 @dataclasses.dataclass
@@ -115,14 +83,7 @@ def render(report: Report) -> str:
         _by_hand(report),
         _record(report),
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{html.escape(report.title)}</h1>"
-        f'<p class="lead">{html.escape(report.lead)}</p>'
-        f"{''.join(sections)}</main></body></html>\n"
-    )
+    return page.page(report.title, report.lead, sections)
 
 
 def accuracy(result: Mapping) -> str:
@@ -132,48 +93,14 @@ def accuracy(result: Mapping) -> str:
     return f"{100 * result['mean']:.1f}{interval} %"
 
 
-def project(embeddings: np.ndarray) -> np.ndarray:
-    """Lays embeddings out on a plane so that neighbours stay neighbours.
-
-    Whitened principal components of the embeddings' directions, then t-SNE:
-    without whitening, loudness and pitch hide everything else.
-
-    Args:
-        embeddings: [clips, d].
-
-    Returns:
-        [clips, 2]; principal components when there are too few for t-SNE,
-        zeros when all embeddings are the same.
-    """
-    import threadpoolctl
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from sklearn.preprocessing import normalize
-
-    directions = normalize(np.asarray(embeddings, np.float64))
-    clips, dimensions = directions.shape
-    # fewer clips cannot tell as many directions from noise
-    components = max(2, min(50, clips // 16, dimensions))
-    if clips < 3 or not np.ptp(directions, axis=0).any():
-        return np.zeros((clips, 2))
-    reduced = PCA(components, whiten=True, random_state=0).fit_transform(directions)
-    if clips < 20:
-        return reduced[:, :2]
-    perplexity = min(20.0, clips / 4)
-    method = TSNE(perplexity=perplexity, init="pca", random_state=0)
-    # its threads wait for each other in a loop: on a busy machine one is faster
-    with threadpoolctl.threadpool_limits(1):
-        return method.fit_transform(reduced)
-
-
 def _results(report: Report) -> str:
     lines = []
     for row in report.rows:
         share = 100 * row.result["mean"]
         lines.append(
             f"<tr{' class=model' if row.is_model else ''}>"
-            f"<td>{html.escape(row.name)}"
-            f"<small>{html.escape(row.explanation)}</small></td>"
+            f"<td>{page.escape(row.name)}"
+            f"<small>{page.escape(row.explanation)}</small></td>"
             f'<td class="number">{accuracy(row.result)}</td>'
             f'<td><div class="bar"><i style="width:{share:.1f}%"></i></div></td>'
             "</tr>"
@@ -200,7 +127,7 @@ def _curve(report: Report) -> str:
         "The loss is 2 minus twice the cosine similarity, added up over both "
         "directions: 4 would be unrelated, 0 perfect. It should fall quickly and "
         "then flatten.",
-        _picture(figures.learning_curve(steps, losses), "Loss over training steps"),
+        page.picture(figures.learning_curve(steps, losses), "Loss over training steps"),
     )
 
 
@@ -218,7 +145,7 @@ def _spread(report: Report) -> str:
         "embeddings of different clips differ, dimension by dimension. A curve that "
         "sinks to zero is such a collapse; dimensions at zero on the right carry "
         "no information.",
-        _picture(picture, "Standard deviation of the embeddings"),
+        page.picture(picture, "Standard deviation of the embeddings"),
     )
 
 
@@ -230,12 +157,14 @@ def _views(report: Report) -> str:
         "What survives these changes is what the embedding learns to keep. A view "
         "that reaches beyond the clip is filled up with the average level of all "
         "sounds, which shows as a flat edge.",
-        _picture(figures.clip_views(report.clip), "A waveform, its log-mel, two views"),
+        page.picture(
+            figures.clip_views(report.clip), "A waveform, its log-mel, two views"
+        ),
     )
 
 
 def _map(report: Report) -> str:
-    points = project(report.embeddings)
+    points = embedding_map.project(report.embeddings)
     return _section(
         "Map of the embeddings",
         "Each point is a clip; clips with similar embeddings lie close together "
@@ -244,7 +173,7 @@ def _map(report: Report) -> str:
         + (", shapes their families" if any(report.families.values()) else "")
         + ". Only neighbourhood means something here: distances between far "
         "groups and the axes do not.",
-        _picture(
+        page.picture(
             figures.embedding_map(
                 points, report.labels, report.classes, report.families
             ),
@@ -269,7 +198,7 @@ def _confusion(report: Report) -> str:
         "Each row is a true class, each column what the classifier on the trained "
         "embedding said, in percent of the row. The diagonal is right. "
         + _worst_pair(counts, report.classes),
-        _picture(picture, "Confusion matrix"),
+        page.picture(picture, "Confusion matrix"),
     )
 
 
@@ -281,14 +210,14 @@ def _worst_pair(counts: np.ndarray, classes: Sequence[str]) -> str:
     true, predicted = np.unravel_index(share.argmax(), share.shape)
     return (
         f"The most frequent confusion: {100 * share[true, predicted]:.0f} % of "
-        f"“{html.escape(classes[true])}” was taken for "
-        f"“{html.escape(classes[predicted])}”."
+        f"“{classes[true]}” was taken for "
+        f"“{classes[predicted]}”."
     )
 
 
 def _by_hand(report: Report) -> str:
     lines = [
-        f"# {html.escape(purpose)}\n{html.escape(command)}\n"
+        f"# {page.escape(purpose)}\n{page.escape(command)}\n"
         for purpose, command in report.commands
     ]
     return _section(
@@ -312,12 +241,7 @@ def _record(report: Report) -> str:
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    lines = [
-        f'<tr><td>{html.escape(name)}</td><td class="number">{html.escape(value)}</td>'
-        "</tr>"
-        for name, value in pairs
-    ]
-    return f"<table>{''.join(lines)}</table>"
+    return page.table((), pairs, numbers=(1,))
 
 
 def _logged(report: Report) -> tuple[list, list, list]:
@@ -328,12 +252,6 @@ def _logged(report: Report) -> tuple[list, list, list]:
     )
 
 
-def _picture(png: bytes, description: str) -> str:
-    encoded = base64.b64encode(png).decode()
-    return (
-        f'<img alt="{html.escape(description)}" src="data:image/png;base64,{encoded}">'
-    )
-
-
 def _section(heading: str, text: str, content: str) -> str:
-    return f"<section><h2>{heading}</h2><p>{text}</p>{content}</section>"
+    """A part of the page: a paragraph of text, then HTML."""
+    return page.section(heading, page.paragraph(text) + content)

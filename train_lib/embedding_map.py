@@ -1,0 +1,37 @@
+"""Embeddings on a plane."""
+
+import numpy as np
+
+
+def project(embeddings: np.ndarray) -> np.ndarray:
+    """Lays embeddings out on a plane so that neighbours stay neighbours.
+
+    Whitened principal components of the embeddings' directions, then t-SNE:
+    without whitening, loudness and pitch hide everything else.
+
+    Args:
+        embeddings: [clips, d].
+
+    Returns:
+        [clips, 2]; principal components when there are too few for t-SNE,
+        zeros when all embeddings are the same.
+    """
+    import threadpoolctl
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from sklearn.preprocessing import normalize
+
+    directions = normalize(np.asarray(embeddings, np.float64))
+    clips, dimensions = directions.shape
+    # fewer clips cannot tell as many directions from noise
+    components = max(2, min(50, clips // 16, dimensions))
+    if clips < 3 or not np.ptp(directions, axis=0).any():
+        return np.zeros((clips, 2))
+    reduced = PCA(components, whiten=True, random_state=0).fit_transform(directions)
+    if clips < 20:
+        return reduced[:, :2]
+    perplexity = min(20.0, clips / 4)
+    method = TSNE(perplexity=perplexity, init="pca", random_state=0)
+    # its threads wait for each other in a loop: on a busy machine one is faster
+    with threadpoolctl.threadpool_limits(1):
+        return method.fit_transform(reduced)
