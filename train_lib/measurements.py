@@ -1,21 +1,33 @@
 """What the benchmark measures: name, number, one stage at a time."""
 
 import itertools
+import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import BYOL, Embedder, Encoder, augment, frontend, pipeline
+from byola_tf import (
+    BYOL,
+    Embedder,
+    Encoder,
+    augment,
+    frontend,
+    pipeline,
+    waveforms,
+)
 from byola_tf.config import Config, TrainConfig
 from byola_tf.normalize import Statistics
+from train_lib import decoding_speed, shards, synthetic
 
 _STATISTICS = Statistics(-8.0, 5.0)
 _PIPELINE_BATCH = 256
 _REPEATS = 5
+_PRECISIONS = (("float32", ""), ("mixed_bfloat16", "_bfloat16"))
 
 
 def measure(only: str = "", batch_size: int = 64) -> Iterator[tuple[str, float]]:
@@ -26,7 +38,7 @@ def measure(only: str = "", batch_size: int = 64) -> Iterator[tuple[str, float]]
         batch_size: crops per training step.
     """
     for names, stage in _STAGES:
-        if any(only in name for name in names):
+        if any(only in name or name in only for name in names):
             for name, value in stage(batch_size):
                 if only in name:
                     yield name, value
@@ -94,19 +106,55 @@ def pipeline_rate(batches: Callable, config: Config, num_batches: int = 24) -> f
     return num_batches * config.train.batch_size / (time.perf_counter() - start)
 
 
+def _decoding(_):
+    for name, rate in decoding_speed.decode_rates(0.5).items():
+        yield f"decode_samples_per_s_{name}", rate
+
+
+def _from_shards(_):
+    """From shards on disk to views."""
+    with tempfile.TemporaryDirectory() as folder:
+        audio, output = os.path.join(folder, "audio"), os.path.join(folder, "shards")
+        synthetic.write_bank(audio, 40, seed=0)
+        layout = shards.make_layout(16000, 10.0, 1.0, "pcm")
+        shards.prepare(audio, output, layout)
+        config = Config(train=TrainConfig(batch_size=_PIPELINE_BATCH))
+        config.data.pattern = output
+        corpus = waveforms.open_corpus(config, waveforms.find_batch(config), folder)
+        yield "shards_samples_per_s", pipeline_rate(corpus.batches, config)
+
+
 def _train_step(batch_size):
-    config = Config(train=TrainConfig(batch_size=batch_size))
-    model = BYOL(config)
-    model.compile()
-    rng = np.random.default_rng(0)
-    views = tuple(
-        tf.constant(rng.normal(size=(batch_size, 96, 64)), tf.float32) for _ in "12"
+    for precision, suffix in _PRECISIONS:
+        model = _make_model(batch_size, precision)
+        rng = np.random.default_rng(0)
+        shape = (batch_size, model.config.unit_frames, 64)
+        views = tuple(tf.constant(rng.normal(size=shape), tf.float32) for _ in "12")
+        train_step = tf.function(model.train_step)
+        duration = seconds(lambda: float(train_step(views)["loss"]))  # noqa: B023
+        yield f"train_step_samples_per_s{suffix}", batch_size / duration
+
+
+def _training_loop(batch_size, num_steps: int = 12):
+    """Input pipeline and step together, as the trainer runs them."""
+    model = _make_model(batch_size, "float32")
+    crops = tf.data.Dataset.from_tensors(noise_crops(batch_size)).repeat()
+    batches = iter(
+        pipeline.make_views_dataset(lambda _: crops, model.config, _STATISTICS)
     )
     train_step = tf.function(model.train_step)
-    yield (
-        "train_step_samples_per_s",
-        batch_size / seconds(lambda: float(train_step(views)["loss"])),
-    )
+    float(train_step(next(batches))["loss"])
+    start = time.perf_counter()
+    for _ in range(num_steps):
+        float(train_step(next(batches))["loss"])
+    duration = time.perf_counter() - start
+    yield "train_loop_samples_per_s", num_steps * batch_size / duration
+
+
+def _make_model(batch_size: int, precision: str) -> BYOL:
+    model = BYOL(Config(train=TrainConfig(batch_size=batch_size, precision=precision)))
+    model.compile()
+    return model
 
 
 def _embed(_):
@@ -137,7 +185,13 @@ _STAGES = (
     (("log_mel_samples_per_s",), _front_end),
     (("two_views_samples_per_s",), _views),
     (("input_pipeline_samples_per_s",), _input_pipeline),
-    (("train_step_samples_per_s",), _train_step),
+    (("decode_samples_per_s_",), _decoding),
+    (("shards_samples_per_s",), _from_shards),
+    (
+        ("train_step_samples_per_s", "train_step_samples_per_s_bfloat16"),
+        _train_step,
+    ),
+    (("train_loop_samples_per_s",), _training_loop),
     (
         (
             "embed_b1_1s_audio_seconds_per_s",
