@@ -35,6 +35,8 @@ class BYOL(keras.Model):
         super().__init__(dtype=policy, **kwargs)
         self.config = config
         self.total_steps = total_steps or config.train.steps
+        if config.byol.ema_schedule == "cosine":
+            schedules.require_length("byol.ema_schedule", self.total_steps)
         self.online_encoder, self.online_projector = _make_network(
             config, "online", policy
         )
@@ -96,7 +98,8 @@ class BYOL(keras.Model):
 
         Returns:
             float32 scalars, means over the replicas: `loss`, `gradient_norm`
-            (before clipping) and those of `diagnostics.health`.
+            (before clipping; of the replicas' own gradients where they are
+            not clipped) and those of `diagnostics.health`.
         """
         parts = [
             tf.split(view, self.config.train.accumulate_steps, axis=0) for view in data
@@ -108,7 +111,7 @@ class BYOL(keras.Model):
                 new_gradients, new_logs = self._gradients(views, index)
             gradients = _add(gradients, new_gradients)
             logs = _add(logs, new_logs)
-        norm = self._gradient_norm(gradients)
+        gradients, norm = self._share_gradients(gradients)
         self.optimizer.apply(gradients, self.online_variables)
         self._update_target()
         replicas = tf.distribute.get_replica_context()
@@ -148,9 +151,22 @@ class BYOL(keras.Model):
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         return inner.iterations.value
 
-    def _gradient_norm(self, gradients):
-        scale = getattr(self.optimizer, "dynamic_scale", 1.0)
-        return tf.linalg.global_norm(gradients) / scale
+    def _share_gradients(self, gradients) -> tuple[list, tf.Tensor]:
+        """What this replica hands to the optimiser, and the gradient's norm.
+
+        Keras clips and looks for overflow in each replica's gradients before it
+        adds them up. Where either matters they are added up here, and each
+        replica hands over an equal part of the whole.
+        """
+        train = self.config.train
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        scaled = train.precision == "mixed_float16"
+        if replicas > 1 and (train.clip_norm or scaled):
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients = [gradient / replicas for gradient in gradients]
+        scale = self.optimizer.dynamic_scale if scaled else 1.0
+        return gradients, tf.linalg.global_norm(gradients) * replicas / scale
 
     def _predict(self, view, index: int, part: int):
         seed = self._dropout_seed(0, index, part)

@@ -140,6 +140,15 @@ def pool_time(frame_embeddings, pooling: str = "mean+max"):
 
 
 def _dropout(features, rate: float, seed):
+    """Zeroes a share of the features and scales the others up.
+
+    In float32 inside: a uniform bfloat16 has 128 values, which makes another
+    rate of 0.3, and a mask should be the same in every precision.
+    """
+    shape = tf.shape(features)
     if seed is None:
-        return tf.nn.dropout(features, rate)
-    return tf.nn.experimental.stateless_dropout(features, rate, seed, rng_alg="philox")
+        noise = tf.random.uniform(shape)
+    else:
+        noise = tf.random.stateless_uniform(shape, seed, alg="philox")
+    scale = tf.where(noise >= rate, 1.0 / (1.0 - rate), 0.0)
+    return tf.cast(tf.cast(features, tf.float32) * scale, features.dtype)

@@ -29,6 +29,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         super().__init__(synchronized=replicas > 1, **kwargs)
         self._fused = not tf.distribute.has_strategy()
 
+    def add_weight(self, *args, **kwargs):
+        """Makes a weight that mixed precision leaves in float32."""
+        return super().add_weight(*args, **{**kwargs, "autocast": False})
+
     def call(self, inputs, training=False):
         """Normalises [batch, time, mel, channel] or [batch, units]."""
         if not training:

@@ -1,6 +1,7 @@
 """The optimiser of a configuration."""
 
 import keras
+import tensorflow as tf
 
 from byola_tf import schedules
 from byola_tf.config import Config
@@ -20,16 +21,12 @@ def make_optimizer(
         normalisation); wrapped in loss scaling for mixed_float16.
     """
     train = config.train
-    rate = train.learning_rate
-    if train.warmup_steps or train.schedule == "cosine":
-        decay_steps = None
-        if train.schedule == "cosine":
-            decay_steps = total_steps - train.warmup_steps
-        rate = schedules.WarmupThenDecay(rate, train.warmup_steps, decay_steps)
+    # replicas hand over equal parts of the whole gradient; see BYOL.train_step
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
     options = {
-        "learning_rate": rate,
+        "learning_rate": schedules.learning_rate(config, total_steps),
         "epsilon": train.adam_epsilon,
-        "global_clipnorm": train.clip_norm or None,
+        "global_clipnorm": train.clip_norm / replicas or None,
         "name": "optimizer",  # part of the names in a checkpoint
     }
     if train.weight_decay:

@@ -26,6 +26,42 @@ def ema_decay(step, config: Config, total_steps: int | None):
     return 1.0 - (1.0 - base) * _half_cosine(step, total_steps)
 
 
+def learning_rate(config: Config, total_steps: int | None):
+    """The learning rate, as an optimiser takes it.
+
+    Args:
+        config: `Config`; `train` is used.
+        total_steps: length of the run; needed by the cosine.
+
+    Returns:
+        `WarmupThenDecay`, or a float where the rate is constant.
+
+    Raises:
+        ValueError: a cosine of unknown length.
+    """
+    train = config.train
+    if train.schedule == "constant" and not train.warmup_steps:
+        return train.learning_rate
+    decay_steps = None
+    if train.schedule == "cosine":
+        require_length("train.schedule", total_steps)
+        decay_steps = max(total_steps - train.warmup_steps, 1)
+    return WarmupThenDecay(train.learning_rate, train.warmup_steps, decay_steps)
+
+
+def require_length(name: str, total_steps: int | None) -> None:
+    """Refuses the cosine of `config.<name>` without a length to span.
+
+    Raises:
+        ValueError: the length is unknown.
+    """
+    if total_steps is None:
+        raise ValueError(
+            f"`config.{name}` 'cosine' needs the length of the run. Received: None. "
+            "Set `config.train.steps`, or pass `total_steps`."
+        )
+
+
 class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then constant or half a cosine to zero.
 

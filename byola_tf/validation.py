@@ -97,6 +97,9 @@ def _rules(config):
         yield f"train.{name}", getattr(train, name) >= 1, "be at least 1"
     for name in ("warmup_steps", "weight_decay", "clip_norm", "probe_patience"):
         yield f"train.{name}", getattr(train, name) >= 0, "not be negative"
+    for name in ("checkpoint_every_steps", "projector_every_epochs"):
+        yield f"train.{name}", getattr(train, name) >= 0, "not be negative"
+    yield "train.probe_unit_seconds", train.probe_unit_seconds > 0, "be positive"
     yield (
         "train.seconds",
         train.seconds is None or train.seconds > 0,

@@ -184,7 +184,7 @@ def open_corpus(
         UserError: too few recordings are usable for one batch.
     """
     reader = source.open(config, cache_dir, progress)
-    _require_batch(config, len(reader.paths), reader.skipped)
+    _require_batch(config, len(reader.paths) // part[1], reader.skipped)
     if not config.data.service:
         return Corpus(config, reader, part)
     logger.warning(

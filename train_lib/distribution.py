@@ -122,6 +122,28 @@ def scatter(strategy: tf.distribute.Strategy, views, num_shares: int | None = No
     return strategy.experimental_distribute_values_from_function(slice_of)
 
 
+def any_worker(strategy: tf.distribute.Strategy, flags: tuple) -> tuple:
+    """Whether any worker says so; all must ask, at the same step.
+
+    A worker that stopped on its own would leave the others waiting for its
+    gradients.
+
+    Args:
+        strategy: the strategy.
+        flags: this worker's bools.
+
+    Returns:
+        bools, the same on every worker.
+    """
+    if worker(strategy)[1] == 1:
+        return flags
+    votes = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(flags, tf.float32)
+    )
+    counts = strategy.reduce(tf.distribute.ReduceOp.SUM, votes, axis=None)
+    return tuple(bool(count > 0) for count in counts.numpy())
+
+
 def make_train_step(strategy: tf.distribute.Strategy, model):
     """The model's `train_step` on every replica, as one traced function.
 
@@ -193,7 +215,7 @@ def _require_cluster() -> None:
     try:
         cluster = json.loads(os.environ["TF_CONFIG"])
         workers = cluster["cluster"]["worker"]
-        index = cluster["task"]["index"]
+        kind, index = cluster["task"]["type"], int(cluster["task"]["index"])
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(
             "The environment variable TF_CONFIG must describe the cluster when "
@@ -202,6 +224,12 @@ def _require_cluster() -> None:
             '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
             '"task": {"type": "worker", "index": 0}}'
         ) from error
+    if kind != "worker" or set(cluster["cluster"]) != {"worker"}:
+        raise UserError(
+            "TF_CONFIG's tasks must all be of type 'worker'; the first one writes "
+            f"checkpoints and logs. Received: {kind!r} in a cluster of "
+            f"{', '.join(cluster['cluster'])}."
+        )
     if not 0 <= index < len(workers):
         raise UserError(
             "TF_CONFIG's task index must be one of its workers. Received: "

@@ -10,7 +10,15 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import BYOL, checkpoint, files, frontend, normalize, pipeline
+from byola_tf import (
+    BYOL,
+    checkpoint,
+    files,
+    frontend,
+    normalize,
+    pipeline,
+    schedules,
+)
 from byola_tf.config import Config
 from byola_tf.normalize import Statistics
 from train_lib import (
@@ -112,7 +120,9 @@ class Run:
             config, statistics, state.get("probe_best"), state.get("probe_stale", 0)
         )
         self.guard = health.Guard(config)
-        self.stopped_by = "steps"
+        self.probed_step = None
+        # a run that its probe has stopped stays so
+        self.stopped_by = "probe" if self.probe.exhausted else "steps"
         self.input_seconds = 0.0
         self.log = self.monitor = None
 
@@ -172,7 +182,7 @@ class Run:
         )
         previous = (time.perf_counter(), self.step)
         with bar:
-            while self.step < self.total_steps:
+            while self.step < self.total_steps and self.stopped_by == "steps":
                 waiting = time.perf_counter()
                 views, moments = next(batches)
                 self.input_seconds += time.perf_counter() - waiting
@@ -189,9 +199,8 @@ class Run:
                     previous = self._record(logs, views, moments, previous, bar)
                 if self.step % self.per_epoch == 0 or self.step == self.total_steps:
                     self._end_epoch(views)
-                self._check_reasons_to_stop(started, request)
-                stop = request.signal or self.stopped_by != "steps"
-                if self._due(save_every) or stop:
+                stop = self._must_stop(started, request)
+                if self._due(save_every) or self._probe_is_best() or stop:
                     self._save()
                 if stop:
                     break
@@ -199,12 +208,20 @@ class Run:
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.total_steps
 
-    def _check_reasons_to_stop(self, started, request) -> None:
+    def _must_stop(self, started, request) -> bool:
+        """Whether this step is the last, for a reason other than their number."""
         budget = self.config.train.seconds
-        if budget and time.perf_counter() - started >= budget:
+        spent = budget and time.perf_counter() - started >= budget
+        spent, signalled = distribution.any_worker(
+            self.strategy, (bool(spent), request.signal is not None)
+        )
+        if spent:
             self.stopped_by = "seconds"
+        if signalled and request.signal is None:
+            request.signal = signal.SIGTERM  # another worker's
         if self.probe.exhausted:
             self.stopped_by = "probe"
+        return signalled or self.stopped_by != "steps"
 
     def _record(self, logs, views, moments, previous, bar) -> tuple[float, int]:
         """Writes one logged step everywhere."""
@@ -232,11 +249,16 @@ class Run:
                 "views/std_before": moments[1],
                 "views/mean_after": tf.reduce_mean(after),
                 "views/std_after": tf.math.reduce_std(after),
-                "learning_rate": self.model.optimizer.learning_rate,
+                "learning_rate": self._learning_rate(),
                 "samples_per_s": samples_per_s,
             }
             self.monitor.scalars(self.step, scalars)
         return now, self.step
+
+    def _learning_rate(self) -> float:
+        """The rate that the last step used."""
+        rate = schedules.learning_rate(self.config, self.total_steps)
+        return rate(self.step - 1) if callable(rate) else rate
 
     def _end_epoch(self, views) -> None:
         """Pictures, projector and probe, where they are due."""
@@ -249,6 +271,7 @@ class Run:
                 self.monitor.projector(self.step, self.model, views[0])
         if self.probe.enabled and epoch % train.probe_every_epochs == 0:
             accuracy = self.probe.run(self.model.online_encoder)
+            self.probed_step = self.step
             if self.is_chief:
                 self.monitor.scalars(self.step, {"probe/accuracy": accuracy})
                 logger.info("Probe after epoch %d: %.1f %%.", epoch, 100 * accuracy)
@@ -260,6 +283,10 @@ class Run:
             pipeline.to_float(tf.constant(crop)), self.config.frontend
         )
         return normalize.normalize(log_mel, self.statistics)[0]
+
+    def _probe_is_best(self) -> bool:
+        """Whether the encoder as it is now is the best one probed."""
+        return self.probed_step == self.step and not self.probe.stale
 
     def _save(self) -> None:
         if self.saved_step == self.step or not self.is_chief:
@@ -280,7 +307,7 @@ class Run:
         }
         score = -np.inf if self.smooth_loss is None else -self.smooth_loss
         if self.probe.enabled:
-            score = -np.inf if self.probe.stale else self.probe.best or 0.0
+            score = self.probe.best if self._probe_is_best() else -np.inf
         self.checkpoints.save(
             self.step,
             checkpoint.Checkpoint(

@@ -5,7 +5,7 @@ import os
 from byola_tf.config import Config
 from byola_tf.embedder import Embedder
 from byola_tf.normalize import Statistics
-from train_lib.probe import linear
+from train_lib.probe import linear, tasks
 
 _LEARNING_RATE = 1e-3
 _SEEDS = (42,)
@@ -19,11 +19,18 @@ class OnlineProbe:
         statistics: of the training corpus.
         best: the best accuracy so far, when resumed.
         stale: probes since then.
+
+    Raises:
+        UserError: the task cannot be read.
     """
 
     def __init__(self, config: Config, statistics: Statistics, best=None, stale=0):
         self._config, self._statistics = config, statistics
         self.best, self.stale = best, stale
+        train = config.train
+        self._audio = train.probe_audio or os.path.dirname(train.probe_metadata) or "."
+        if self.enabled:
+            tasks.read_task(train.probe_metadata, self._audio)  # now, not in an hour
 
     @property
     def enabled(self) -> bool:
@@ -41,7 +48,7 @@ class OnlineProbe:
         probe = linear.linear_probe(
             embedder,
             train.probe_metadata,
-            train.probe_audio or os.path.dirname(train.probe_metadata),
+            self._audio,
             train.probe_unit_seconds,
             learning_rate=_LEARNING_RATE,
             seeds=_SEEDS,

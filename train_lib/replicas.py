@@ -79,7 +79,7 @@ def train(
     """
     workers = replicas if strategy == "multi_worker" else 1
     devices = 1 if strategy == "multi_worker" else replicas
-    addresses = [f"localhost:{port}" for port in _free_ports(workers)]
+    addresses = [f"localhost:{port}" for port in free_ports(workers)]
     arguments = [strategy, str(devices), str(steps), str(dropout), output]
     processes = []
     for index in range(workers):
@@ -128,7 +128,8 @@ def _compare(name: str, alone: dict, runs: list[dict]) -> Comparison:
     return Comparison(name, float(loss_error), weight_error, spread)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Different ports of this machine on which nobody listens."""
     sockets = [socket.socket() for _ in range(count)]
     for free in sockets:
         free.bind(("localhost", 0))

@@ -1,5 +1,6 @@
 """The pre-training run: strategy, corpus, statistics, model, then the loop."""
 
+import dataclasses
 import logging
 import os
 
@@ -43,7 +44,8 @@ def pretrain(config: Config, work_directory: str) -> loop.Summary:
     keras.utils.set_random_seed(config.seed)
     input_config, part = distribution.input_share(config, strategy)
     corpus = waveforms.open_corpus(
-        input_config,
+        # one seed: the same statistics on every worker
+        dataclasses.replace(input_config, seed=config.seed),
         source,
         _cache_dir(config, work_directory, strategy),
         progress.bar,

@@ -108,7 +108,8 @@ class Checkpoints:
             with open(os.path.join(folder, RUN_STATE_FILE)) as file:
                 run_state = json.load(file)
             for newer in folders[folders.index(folder) + 1 :]:
-                shutil.rmtree(newer)
+                # the other workers of a job do the same
+                shutil.rmtree(newer, ignore_errors=True)
             return checkpoint.step_of(folder), run_state
         if folders:
             raise UserError(
@@ -128,12 +129,19 @@ class Checkpoints:
                 shutil.rmtree(folder)
 
     def _remove_leftovers(self) -> None:
-        """Deletes what a killed process left half-written."""
+        """Deletes what a killed process left half-written.
+
+        All workers of a job do it at once, before any of them saves.
+        """
         parent = os.path.join(self._work_directory, checkpoint.STEPS_FOLDER)
         for name in os.listdir(parent) if os.path.isdir(parent) else []:
             path = os.path.join(parent, name)
             if name.endswith((".tmp", ".old")):
-                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+                if os.path.isdir(path):
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.remove(path)
 
 
 def _write_checksums(folder: str) -> None:
