@@ -3,6 +3,7 @@
 import itertools
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -126,13 +127,18 @@ def _from_shards(_):
 
 def _train_step(batch_size):
     for precision, suffix in _PRECISIONS:
-        model = _make_model(batch_size, precision)
-        rng = np.random.default_rng(0)
-        shape = (batch_size, model.config.unit_frames, 64)
-        views = tuple(tf.constant(rng.normal(size=shape), tf.float32) for _ in "12")
-        train_step = tf.function(model.train_step)
+        train_step, views = _make_train_step(batch_size, precision)
         duration = seconds(lambda: float(train_step(views)["loss"]))  # noqa: B023
         yield f"train_step_samples_per_s{suffix}", batch_size / duration
+
+
+def _make_train_step(batch_size: int, precision: str):
+    """A traced full-size step and two views of noise."""
+    model = _make_model(batch_size, precision)
+    shape = (batch_size, model.config.unit_frames, model.config.frontend.n_mels)
+    rng = np.random.default_rng(0)
+    views = tuple(tf.constant(rng.normal(size=shape), tf.float32) for _ in "12")
+    return tf.function(model.train_step), views
 
 
 def _training_loop(batch_size, num_steps: int = 12):
@@ -175,10 +181,27 @@ def _gemm(_):
     yield "gemm_float32_gflops", rate
 
 
-def _memory(_):
+def _memory(batch_size):
+    """Peak memory of training steps, each precision in a process of its own."""
+    for precision, suffix in _PRECISIONS:
+        program = (
+            "from train_lib import measurements as m;"
+            f"print(m.peak_of_training({batch_size}, {precision!r}))"
+        )
+        finished = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        yield f"peak_rss_mb{suffix}", float(finished.stdout.split()[-1])
+
+
+def peak_of_training(batch_size: int, precision: str, num_steps: int = 3) -> float:
+    """Trains some steps; the largest resident size of this process, MiB."""
+    train_step, views = _make_train_step(batch_size, precision)
+    for _ in range(num_steps):
+        float(train_step(views)["loss"])
     unit = 1024 if sys.platform == "darwin" else 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield "peak_rss_mb", peak / unit / 1024
+    return peak / unit / 1024
 
 
 _STAGES = (
@@ -201,5 +224,5 @@ _STAGES = (
         _embed,
     ),
     (("gemm_float32_gflops",), _gemm),
-    (("peak_rss_mb",), _memory),
+    (("peak_rss_mb", "peak_rss_mb_bfloat16"), _memory),
 )
