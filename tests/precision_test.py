@@ -10,7 +10,13 @@ import tensorflow as tf
 
 import byola_tf
 from byola_tf import BYOL, checkpoint, encoder, heads
-from byola_tf.config import AugmentConfig, BYOLConfig, Config, EncoderConfig, TrainConfig
+from byola_tf.config import (
+    AugmentConfig,
+    BYOLConfig,
+    Config,
+    EncoderConfig,
+    TrainConfig,
+)
 from tests import sounds
 from train_lib import distribution, trainer, workdir
 from train_lib.configs import smoke
@@ -140,9 +146,7 @@ def test_a_step_is_close_to_that_of_float32(precision):
         known = float(expected[name])
         assert float(found[name]) == pytest.approx(known, rel=tolerance), name
     online = mixed.online_encoder.hidden.kernel.numpy()
-    np.testing.assert_allclose(
-        target.numpy(), 0.99 * before + 0.01 * online, atol=1e-6
-    )
+    np.testing.assert_allclose(target.numpy(), 0.99 * before + 0.01 * online, atol=1e-6)
     assert np.abs(target.numpy() - before).max() > 0
 
 
