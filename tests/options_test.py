@@ -339,9 +339,7 @@ def test_all_options_together_train_and_write_the_projector(folder, tmp_path):
     assert text.count("tensor_path") == 2 and "embedding_00000004.tsv" in text
 
 
-def test_online_probe_is_in_the_log_tensorboard_and_the_summary(
-    folder, tmp_path, caplog
-):
+def test_online_probe_is_logged_shown_and_summarised(folder, tmp_path, caplog):
     path = str(tmp_path / "run")
     caplog.set_level("INFO", logger="train_lib")
     summary = trainer.pretrain(probing_config(folder, 8, 2), path)

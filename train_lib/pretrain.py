@@ -41,9 +41,9 @@ def describe(summary, workdir: str) -> str:
     }.get(summary.stopped_by, "")
     return (
         f"Done: {summary.steps} steps ({summary.epochs:.1f} epochs, "
-        f"{summary.samples} crops, {summary.hours:.2f} h), loss {summary.loss:.4f}, {probe}"
-        f"{summary.samples_per_s:.1f} samples/s, {summary.input_wait:.0%} of the "
-        f"time waiting for input, {summary.skipped_files} files skipped.\n{reason}"
+        f"{summary.samples} crops, {summary.hours:.2f} h), loss {summary.loss:.4f}, "
+        f"{probe}{summary.samples_per_s:.1f} samples/s, {summary.input_wait:.0%} of "
+        f"the time waiting for input, {summary.skipped_files} files skipped.\n{reason}"
         f"Checkpoint: {summary.checkpoint}\n"
         f"Export: python -m hub_export.export --workdir={workdir} --output=MODEL"
     )
