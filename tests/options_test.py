@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
-from ml_collections import config_flags
 
 from byola_tf import BYOL, optimizers, schedules
 from byola_tf.config import BYOLConfig, Config, EncoderConfig, TrainConfig
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import config_flag, distribution, trainer, workdir
+from train_lib import config_flag, distribution, pretrain, trainer, workdir
 from train_lib.configs import smoke
+
+SPLITS = ("train", "valid", "test")
 
 
 def small_config(**train):
@@ -40,14 +41,14 @@ def weights(model):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Twenty sounds of two kinds with `labels.csv`, a task of two folds."""
+    """Twenty sounds with `labels.csv`, a task of two classes."""
     path = sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 20)
     with open(os.path.join(path, "labels.csv"), "w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["file_name", "label", "fold"])
+        table.writerow(["file_name", "label", "split"])
         for index in range(20):
             name = f"tone_{index:03d}.wav"
-            table.writerow([name, "ab"[index % 2], 1 + index // 2 % 2])
+            table.writerow([name, "ab"[index % 2], SPLITS[index // 2 % 3]])
     return path
 
 
@@ -58,9 +59,10 @@ def make_config(folder, steps=6):
     return config
 
 
-def probing_config(folder, steps=6):
+def probing_config(folder, steps, every_epochs=1):
     config = make_config(folder, steps)
     config.train.probe_metadata = os.path.join(folder, "labels.csv")
+    config.train.probe_every_epochs = every_epochs
     return config
 
 
@@ -236,7 +238,7 @@ def test_accumulation_averages_the_gradients_of_the_parts():
 )
 def test_every_option_parses_from_the_command_line(monkeypatch, argument, value):
     values = flags.FlagValues()
-    holder = config_flags.DEFINE_config_file("config", flag_values=values)
+    holder = config_flag.define(values)
     arguments = ["x", "--config=byola_v2", f"--config.{argument}"]
     # config_flags looks there for the fields that need a flag
     monkeypatch.setattr("sys.argv", config_flag.expand(arguments))
@@ -245,6 +247,11 @@ def test_every_option_parses_from_the_command_line(monkeypatch, argument, value)
     found = config_flag.flatten(holder.value)[name]
     assert found == value and type(found) is type(value)
     holder.value.validate()
+
+
+def test_none_is_for_optional_fields_only():
+    with pytest.raises(UserError, match="train.learning_rate` must have a value"):
+        config_flag.expand(["x", "--config=smoke", "--config.train.learning_rate=None"])
 
 
 # Devices.
@@ -303,7 +310,7 @@ def test_scheduled_rate_is_what_tensorboard_shows(folder, tmp_path):
     assert all(math.isfinite(entry["loss"]) for entry in entries)
 
 
-def test_all_options_together_train_resume_and_write_the_projector(folder, tmp_path):
+def test_all_options_together_train_and_write_the_projector(folder, tmp_path):
     def configured(steps):
         config = make_config(folder, steps)
         config.data.unit_seconds = 2.0  # longer than the files, which are padded
@@ -319,11 +326,10 @@ def test_all_options_together_train_resume_and_write_the_projector(folder, tmp_p
         )
         return dataclasses.replace(config, train=train)
 
-    whole, path = str(tmp_path / "whole"), str(tmp_path / "run")
-    summary = trainer.pretrain(configured(4), whole)
+    path = str(tmp_path / "run")
+    summary = trainer.pretrain(configured(4), path)
     assert summary.hours == pytest.approx(4 * 8 * 2.0 / 3600)
-    trainer.pretrain(configured(4), path)
-    assert workdir.read_log(path)[-1]["loss"] == workdir.read_log(whole)[-1]["loss"]
+    assert all(math.isfinite(entry["loss"]) for entry in workdir.read_log(path))
     board = os.path.join(path, "tensorboard")
     for step in (2, 4):
         points = np.loadtxt(os.path.join(board, f"embedding_{step:08d}.tsv"))
@@ -333,26 +339,21 @@ def test_all_options_together_train_resume_and_write_the_projector(folder, tmp_p
     assert text.count("tensor_path") == 2 and "embedding_00000004.tsv" in text
 
 
-def test_online_probe_is_logged_and_survives_a_resume(folder, tmp_path, caplog):
+def test_online_probe_is_logged_shown_and_summarised(folder, tmp_path, caplog):
     path = str(tmp_path / "run")
-    config = probing_config(folder, 8)
-    config.train.probe_every_epochs = 2
-    summary = trainer.pretrain(config, path)
+    caplog.set_level("INFO", logger="train_lib")
+    summary = trainer.pretrain(probing_config(folder, 8, 2), path)
     accuracies = scalars(path, "probe/accuracy")
     assert list(accuracies) == [4, 8]
     assert summary.probe == pytest.approx(max(accuracies.values()))
     with open(os.path.join(path, "summary.json")) as file:
         assert json.load(file)["probe"] == summary.probe
-    stopped = str(tmp_path / "stopped")
-    trainer.pretrain(probing_config_every(folder, 5), stopped)
-    resumed = trainer.pretrain(probing_config_every(folder, 8), stopped)
-    assert resumed.probe == summary.probe
-
-
-def probing_config_every(folder, steps):
-    config = probing_config(folder, steps)
-    config.train.probe_every_epochs = 2
-    return config
+    logged = [
+        f"Probe after epoch {n}: {100 * a:.1f} %."
+        for n, a in zip((2, 4), accuracies.values(), strict=True)
+    ]
+    assert all(line in caplog.text for line in logged)
+    assert f"best probe {summary.probe:.1%}" in pretrain.describe(summary, path)
 
 
 class ScriptedProbe:
@@ -374,11 +375,13 @@ def test_patience_stops_the_run_and_the_best_probe_is_kept(
     config = probing_config(folder, 40)
     config.train.probe_patience = 2
     config.train.checkpoint_every_steps = 3
+    monkeypatch.setattr("train_lib.monitor.Monitor.epoch", lambda *_: None)
     path = str(tmp_path / "run")
     script = ScriptedProbe([0.5, 0.7, 0.6, 0.7])
     monkeypatch.setattr("train_lib.probe.linear.linear_probe", script)
     summary = trainer.pretrain(config, path)
     assert (summary.steps, summary.stopped_by, summary.probe) == (8, "probe", 0.7)
+    assert "did not improve for" in pretrain.describe(summary, path)
     assert summary.best_checkpoint.endswith("step_00000004")
     assert os.path.isdir(summary.best_checkpoint)
     # run again, it stays stopped; with more patience it goes on

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import BYOL, checkpoint, encoder, heads
+from byola_tf import BYOL, checkpoint, encoder, heads, normalize
 from byola_tf.config import (
     AugmentConfig,
     BYOLConfig,
@@ -18,7 +18,7 @@ from byola_tf.config import (
     TrainConfig,
 )
 from tests import sounds
-from train_lib import distribution, trainer, workdir
+from train_lib import distribution, trainer, training_state, workdir
 from train_lib.configs import smoke
 from train_lib.probe import linear
 
@@ -198,10 +198,31 @@ def folder(tmp_path_factory):
     return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
 
 
-@pytest.mark.parametrize(
-    "precision",
-    ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
-)
+def test_loss_scaling_is_saved_and_restored(tmp_path):
+    def opened(model):
+        return training_state.Checkpoints(str(tmp_path), model, 2)
+
+    model = small_model("mixed_float16", weight_decay=0.01)
+    model.optimizer.dynamic_scale.assign(64.0)
+    model.train_step(random_views())
+    saved = checkpoint.Checkpoint(
+        model.online_encoder, model.config, normalize.Statistics(0.0, 1.0), {}
+    )
+    opened(model).save(1, saved, {}, 0.0)
+    other = small_model("mixed_float16", weight_decay=0.01)
+    assert opened(other).restore()[0] == 1
+    for ours, theirs in zip(
+        [*model.variables, *model.optimizer.variables],
+        [*other.variables, *other.optimizer.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(theirs.numpy(), ours.numpy(), ours.path)
+    assert float(other.optimizer.dynamic_scale) == 64
+    assert int(other.optimizer.step_counter) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", MIXED)
 def test_mixed_run_resumes_exactly_and_exports_float32(folder, tmp_path, precision):
     def train(steps, name):
         config = smoke.get_config()

@@ -5,8 +5,10 @@ import difflib
 import inspect
 import os
 import re
+import typing
 from collections.abc import Sequence
 
+from absl import flags
 from ml_collections import config_flags
 
 import train_lib
@@ -16,11 +18,30 @@ from byola_tf.errors import UserError
 _FOLDER = os.path.join(os.path.dirname(train_lib.__file__), "configs")
 
 
-def define():
+def define(flag_values: flags.FlagValues = flags.FLAGS):
     """Defines `--config`; `.value` is the `Config` after parsing."""
+    for number, parser in ((int, flags.IntegerParser()), (float, flags.FloatParser())):
+        config_flags.register_flag_parser_for_type(number, _OrNone(parser))
     return config_flags.DEFINE_config_file(
-        "config", help_string="Packaged configuration or path of a file."
+        "config",
+        help_string="Packaged configuration or path of a file.",
+        flag_values=flag_values,
     )
+
+
+class _OrNone(flags.ArgumentParser):
+    """Parses "None" too, which ml_collections refuses for `float | None`."""
+
+    def __init__(self, parser: flags.ArgumentParser):
+        self._parser = parser
+
+    def parse(self, argument):
+        """The number, or None."""
+        return None if argument == "None" else self._parser.parse(argument)
+
+    def flag_type(self) -> str:
+        """The number's type."""
+        return self._parser.flag_type()
 
 
 def packaged() -> list[str]:
@@ -51,7 +72,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
             given = True
             argument = f"--config={_locate(value)}"
         elif re.match("--?config[.]", name):
-            _check_field(name.lstrip("-")[len("config.") :])
+            _check_field(name.lstrip("-")[len("config.") :], value)
         expanded.append(argument)
     if not given:
         raise UserError(
@@ -73,9 +94,11 @@ def _locate(value: str) -> str:
     )
 
 
-def _check_field(name: str) -> None:
+def _check_field(name: str, value: str) -> None:
     names = list(flatten(Config()))
     if name in names:
+        if value == "None" and not _is_optional(name):
+            raise UserError(f"`--config.{name}` must have a value. Received: 'None'.")
         return
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
@@ -83,6 +106,13 @@ def _check_field(name: str) -> None:
         f"`--config.{name}` must name a field of the configuration. It has no "
         f"such field.{hint} --help lists them all."
     )
+
+
+def _is_optional(name: str) -> bool:
+    section, _, leaf = name.rpartition(".")
+    owner = getattr(Config(), section) if section else Config()
+    types = {field.name: field.type for field in dataclasses.fields(owner)}
+    return type(None) in typing.get_args(types[leaf])
 
 
 def flatten(config, prefix: str = "") -> dict:

@@ -28,11 +28,22 @@ def main() -> None:
     from train_lib import trainer
 
     summary = trainer.pretrain(config, workdir)
-    print(
+    print(describe(summary, workdir))
+
+
+def describe(summary, workdir: str) -> str:
+    """A `loop.Summary` in words, with what to do next."""
+    probe = "" if summary.probe is None else f"best probe {summary.probe:.1%}, "
+    reason = {
+        "seconds": "Stopped by --config.train.seconds; run again to go on.\n",
+        "probe": "Stopped early: the probe did not improve for "
+        f"--config.train.probe_patience probes. Best: {summary.best_checkpoint}\n",
+    }.get(summary.stopped_by, "")
+    return (
         f"Done: {summary.steps} steps ({summary.epochs:.1f} epochs, "
         f"{summary.samples} crops, {summary.hours:.2f} h), loss {summary.loss:.4f}, "
-        f"{summary.samples_per_s:.1f} samples/s, {summary.input_wait:.0%} of the "
-        f"time waiting for input, {summary.skipped_files} files skipped.\n"
+        f"{probe}{summary.samples_per_s:.1f} samples/s, {summary.input_wait:.0%} of "
+        f"the time waiting for input, {summary.skipped_files} files skipped.\n{reason}"
         f"Checkpoint: {summary.checkpoint}\n"
         f"Export: python -m hub_export.export --workdir={workdir} --output=MODEL"
     )
