@@ -16,6 +16,7 @@ from byola_tf.config import AugmentConfig, Config
 from byola_tf.normalize import Statistics, StatisticsAccumulator
 
 _MAX_CHUNKS = 64
+_CLIPS_AT_A_TIME = 16
 
 
 def make_views_dataset(
@@ -50,7 +51,10 @@ def make_views_dataset(
     shape = [config.train.batch_size, config.unit_frames, config.frontend.n_mels]
 
     def log_mels(waveform):
-        log_mel = frontend.log_mel_spectrogram(to_float(waveform), config.frontend)
+        log_mel = _in_parts(
+            lambda part: frontend.log_mel_spectrogram(to_float(part), config.frontend),
+            tf.ensure_shape(waveform, [config.train.batch_size, None]),
+        )
         return normalize.normalize(log_mel, statistics)
 
     def draw(bank, element):
@@ -69,7 +73,16 @@ def make_views_dataset(
         return push(bank, log_mel), (log_mel, backgrounds, tuple(drawn))
 
     def augmented(log_mel, backgrounds, drawn):
-        pair = augment.augment_pair(log_mel, backgrounds, drawn, config.augment)
+        pair = tf.concat(
+            [
+                _in_parts(
+                    lambda part: augment.apply_chain(*part, config.augment),
+                    (log_mel, background, parameters),
+                )
+                for background, parameters in zip(backgrounds, drawn, strict=True)
+            ],
+            axis=0,
+        )
         views = augment.finish_views(pair, config.augment)
         if not with_moments:
             return views
@@ -83,6 +96,37 @@ def make_views_dataset(
     return dataset.map(
         augmented, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     ).prefetch(2)
+
+
+def _in_parts(function, elements):
+    """Applies a per-clip function to a batch, a few clips at a time.
+
+    The intermediate results of a few clips stay in the processor's cache; those
+    of a whole batch are hundreds of megabytes.
+
+    Args:
+        function: of a nest of tensors [clips, ...] to a tensor [clips, ...].
+        elements: the nest, of a batch of known size.
+    """
+    batch = tf.nest.flatten(elements)[0].shape[0]
+    parts = batch // _CLIPS_AT_A_TIME
+    if parts < 2 or batch % _CLIPS_AT_A_TIME:
+        return function(elements)
+
+    def split(tensor):
+        shape = tf.shape(tensor)
+        return tf.reshape(
+            tensor, tf.concat([[parts, batch // parts], shape[1:]], axis=0)
+        )
+
+    outputs = tf.map_fn(
+        function,
+        tf.nest.map_structure(split, elements),
+        fn_output_signature=tf.float32,
+        parallel_iterations=2,
+    )
+    shape = tf.shape(outputs)
+    return tf.reshape(outputs, tf.concat([[batch], shape[2:]], axis=0))
 
 
 def to_float(waveform):
