@@ -127,24 +127,31 @@ class BYOL(keras.Model):
         """Gradients and logs of one part, each divided by the number of parts."""
         parts = self.config.train.accumulate_steps
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        targets = [
-            tf.stop_gradient(self._project_target(view, index, part))
-            for index, view in enumerate(views)
-        ]
-        with tf.GradientTape() as tape:
-            embeddings, projections, predictions = zip(
-                *[self._predict(view, index, part) for index, view in enumerate(views)],
-                strict=True,
-            )
-            loss = tf.reduce_mean(
-                losses.regression_loss(predictions[0], targets[1])
-                + losses.regression_loss(predictions[1], targets[0])
-            )
-            # gradients are summed over replicas, each with an equal share
-            share = self.optimizer.scale_loss(loss / (replicas * parts))
-        gradients = tape.gradient(share, [v.value for v in self.online_variables])
-        health = diagnostics.health(embeddings[0], projections[0])
-        return gradients, [value / parts for value in (loss, *health)]
+        targets = []
+        for index, view in enumerate(views):
+            # one pass after the other, or their activations are held together
+            with tf.control_dependencies(targets):
+                target = self._project_target(tf.identity(view), index, part)
+                targets.append(tf.stop_gradient(target))
+        gradients, total, health = None, 0.0, None
+        for index, view in enumerate(views):
+            # the loss is a sum over views: each view's part is differentiated
+            # before the next view's activations are made
+            with tf.control_dependencies(gradients or targets):
+                view = tf.identity(view)
+            with tf.GradientTape() as tape:
+                embedding, projection, prediction = self._predict(view, index, part)
+                loss = tf.reduce_mean(
+                    losses.regression_loss(prediction, targets[1 - index])
+                )
+                # gradients are summed over replicas, each with an equal share
+                share = self.optimizer.scale_loss(loss / (replicas * parts))
+            variables = [v.value for v in self.online_variables]
+            gradients = _add(gradients, tape.gradient(share, variables))
+            total += loss
+            if health is None:
+                health = diagnostics.health(embedding, projection)
+        return gradients, [value / parts for value in (total, *health)]
 
     def _steps_done(self):
         # loss scaling counts in the optimiser that it wraps
