@@ -187,7 +187,13 @@ def view_seeds(seed) -> list:
     return tf.unstack(tf.random.split(tf.stack(seed), 2))
 
 
-def augment_pair(log_mel, backgrounds, parameters, augment_config: AugmentConfig):
+def augment_pair(
+    log_mel,
+    backgrounds,
+    parameters,
+    augment_config: AugmentConfig,
+    apply=lambda function, clips: function(clips),
+):
     """Applies two drawn chains to a batch.
 
     Args:
@@ -195,13 +201,18 @@ def augment_pair(log_mel, backgrounds, parameters, augment_config: AugmentConfig
         backgrounds: two of float32 [batch, time, mel].
         parameters: two results of `draw_parameters`.
         augment_config: `AugmentConfig`.
+        apply: calls a per-clip function with a batch of its arguments; the
+            pipeline does so a few clips at a time.
 
     Returns:
         float32 [2 * batch, time, mel], the first view of every clip first.
     """
     return tf.concat(
         [
-            apply_chain(log_mel, background, drawn, augment_config)
+            apply(
+                lambda clips: apply_chain(*clips, augment_config),
+                (log_mel, background, drawn),
+            )
             for background, drawn in zip(backgrounds, parameters, strict=True)
         ],
         axis=0,

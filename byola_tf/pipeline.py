@@ -73,15 +73,8 @@ def make_views_dataset(
         return push(bank, log_mel), (log_mel, backgrounds, tuple(drawn))
 
     def augmented(log_mel, backgrounds, drawn):
-        pair = tf.concat(
-            [
-                _in_parts(
-                    lambda part: augment.apply_chain(*part, config.augment),
-                    (log_mel, background, parameters),
-                )
-                for background, parameters in zip(backgrounds, drawn, strict=True)
-            ],
-            axis=0,
+        pair = augment.augment_pair(
+            log_mel, backgrounds, drawn, config.augment, _in_parts
         )
         views = augment.finish_views(pair, config.augment)
         if not with_moments:
