@@ -8,6 +8,8 @@ import dataclasses
 import json
 import os
 
+import tensorflow as tf
+
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
@@ -80,12 +82,54 @@ def step_of(folder: str) -> int:
     return int(os.path.basename(folder)[len(STEP_PREFIX) :])
 
 
-def load(path: str) -> Checkpoint:
-    """Opens a checkpoint folder, or the newest one of a work directory.
+def is_exported(path: str) -> bool:
+    """Whether `path` is a SavedModel folder."""
+    return os.path.isfile(os.path.join(path, "saved_model.pb"))
+
+
+def open_exported(path: str):
+    """Loads a SavedModel that hub_export wrote.
+
+    Returns:
+        the loaded object, with the interface of `embedder.WaveformEncoder`.
 
     Raises:
-        UserError: `path` is neither, or its files do not belong together.
+        UserError: the SavedModel is somebody else's.
     """
+    model = tf.saved_model.load(path)
+    if not hasattr(model, "metadata"):
+        raise UserError(
+            "A model must be a SavedModel written by hub_export. Received: "
+            f"{path!r}, a SavedModel without `metadata()`. Export it with "
+            "python -m hub_export.export."
+        )
+    return model
+
+
+def from_exported(model) -> Checkpoint:
+    """Rebuilds the encoder of an exported model from its variables.
+
+    Args:
+        model: what `open_exported` returned.
+    """
+    metadata = json.loads(model.metadata().numpy())
+    config = Config.from_json(json.dumps(metadata["config"]))
+    encoder = Encoder(config.encoder, name="encoder")
+    # the exporter lists the encoder's variables first, in the encoder's order
+    weights = [variable.numpy() for variable in model.variables]
+    encoder.set_weights(weights[: len(encoder.weights)])
+    statistics = Statistics(**metadata["statistics"])
+    return Checkpoint(encoder, config, statistics, metadata["provenance"])
+
+
+def load(path: str) -> Checkpoint:
+    """Opens a checkpoint folder, a work directory's newest, or an exported model.
+
+    Raises:
+        UserError: `path` is none of these, or its files do not belong together.
+    """
+    if is_exported(path):
+        return from_exported(open_exported(path))
     folder = path
     if not is_checkpoint(folder):
         newest = step_folders(path)[-1:]

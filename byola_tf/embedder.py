@@ -221,15 +221,8 @@ def load(path: str) -> Embedder:
         UserError: `path` is none of these.
     """
     path = os.fspath(path)
-    if os.path.isfile(os.path.join(path, "saved_model.pb")):
-        model = tf.saved_model.load(path)
-        if not hasattr(model, "metadata"):
-            raise UserError(
-                "A model must be a SavedModel written by hub_export. Received: "
-                f"{path!r}, a SavedModel without `metadata()`. Export it with "
-                "python -m hub_export.export."
-            )
-        return Embedder(model)
+    if checkpoint.is_exported(path):
+        return Embedder(checkpoint.open_exported(path))
     try:
         opened = checkpoint.load(path)
     except UserError as error:

@@ -163,3 +163,13 @@ def test_check_notices_a_different_model(in_memory):
         check.assert_same_embeddings(
             lambda waveform: in_memory(waveform) + 0.1, in_memory, 16000
         )
+
+
+def test_the_encoder_of_an_exported_model_can_be_rebuilt(trained, in_memory):
+    opened = checkpoint.load(trained[1])
+    assert (opened.statistics.mean, opened.provenance) == (-7.0, {"steps": 3})
+    rebuilt = byola_tf.Embedder.from_encoder(
+        opened.encoder, opened.config, opened.statistics
+    )
+    waveform = check.sounds(16000, 0.5)
+    np.testing.assert_allclose(rebuilt(waveform), in_memory(waveform), atol=1e-6)
