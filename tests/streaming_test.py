@@ -1,17 +1,19 @@
 """Streaming: any chunks of a recording give the frames of the whole recording."""
 
 import functools
+import pathlib
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import Encoder
+from byola_tf import Encoder, audio, checkpoint
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import receptive_field, streaming
+from hub_export import module, receptive_field, streaming
 
 _TINY = {"channels": 8, "hidden_units": 24, "output_units": 16}
 _CONFIGS = {
@@ -39,26 +41,28 @@ def embedders():
 
 
 @pytest.fixture(scope="module")
-def litert_file(embedders, tmp_path_factory):
-    """Writes the frames of v2 as a .tflite file of some input length."""
+def exported(embedders):
+    """The v2 model as it is saved."""
     embedder = embedders["v2"]
+    encoder, config = embedder.model._encoder, embedder.config
+    return module.ExportedModel(
+        checkpoint.Checkpoint(encoder, config, embedder.statistics, {})
+    )
+
+
+@pytest.fixture(scope="module")
+def litert_file(exported, tmp_path_factory):
+    """Converts `frames` to a .tflite file of some input length, or any (None)."""
 
     @functools.cache
     def convert(num_samples: int | None) -> str:
-
         @tf.function(input_signature=[tf.TensorSpec([1, num_samples], tf.float32)])
         def frames(waveform):
-            rows = embedder.model._encoder.frames(embedder.model._log_mel(waveform))
-            return {"frame_embeddings": rows}
+            log_mel = exported._log_mel(waveform)
+            return {"frame_embeddings": exported._encoder.frames(log_mel)}
 
         folder = tmp_path_factory.mktemp("litert")
-        holder = tf.Module()
-        holder.variables_held = [v.value for v in embedder.model._encoder.variables]
-        holder.statistics = [
-            embedder.model.statistics_mean,
-            embedder.model.statistics_std,
-        ]
-        tf.saved_model.save(holder, str(folder / "model"), {"frames": frames})
+        tf.saved_model.save(exported, str(folder / "model"), {"frames": frames})
         converter = tf.lite.TFLiteConverter.from_saved_model(
             str(folder / "model"), signature_keys=["frames"]
         )
@@ -125,6 +129,13 @@ def test_short_recordings_give_the_offline_frames(embedders, num_samples):
     for sizes in ([1], [num_samples]):
         stream = streaming.open_stream(embedders["v2"])
         _assert_offline(_run(stream, waveform, sizes), embedders["v2"], waveform)
+
+
+def test_an_exported_model_streams(embedders, exported, tmp_path):
+    waveform = _recording(20_000)
+    tf.saved_model.save(exported, str(tmp_path), exported.signatures())
+    stream = streaming.open_stream(tmp_path)
+    _assert_offline(_run(stream, waveform, [700]), embedders["v2"], waveform)
 
 
 def test_a_long_recording_at_once_and_in_int16(embedders):
@@ -283,10 +294,22 @@ def test_files_without_frames_are_refused(tmp_path):
         streaming.open_stream(str(path), Config())
 
 
-def test_real_speech_streams_like_a_file(embedders, shared):
-    from byola_tf import audio
-
+def test_a_real_recording_streams_like_a_file(embedders, shared):
     path = sorted((shared / "data" / "esc10" / "audio").iterdir())[0]
     waveform = audio.load(str(path), 16000)
     stream = streaming.open_stream(embedders["v2"])
     _assert_offline(_run(stream, waveform, [320]), embedders["v2"], waveform)
+
+
+def test_the_constants_for_phones_in_build_md_are_the_geometry():
+    text = (pathlib.Path(__file__).parents[1] / "BUILD.md").read_text()
+    for column, name in enumerate(("v2", "v1")):
+        geometry = receptive_field.geometry(_CONFIGS[name])
+        values = {
+            "hop": geometry.hop,
+            "lookAhead": geometry.look_ahead,
+            "edge": geometry.edge_frames,
+        }
+        for constant, value in values.items():
+            (row,) = re.findall(rf"^\| `{constant}` \| (\d+) \| (\d+) \|", text, re.M)
+            assert int(row[column]) == value
