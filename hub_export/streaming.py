@@ -2,10 +2,10 @@
 
     stream = streaming.open_stream("runs/model")
     for samples in microphone:  # any number at a time, 16 kHz, mono
-        for embedding, seconds in zip(*stream.push(samples)):
-            ...
-        stream.window_embedding(1.0)  # the last second, pooled
-    stream.flush()
+        embeddings, seconds = stream.push(samples)
+        if stream.num_frames:
+            last_second = stream.window_embedding(1.0)
+    embeddings, seconds = stream.flush()
 
 What comes out equals `frames` of the whole recording, whatever the chunks. A frame
 embedding sees a bounded piece of audio (see `receptive_field`), so the stream keeps

@@ -309,6 +309,7 @@ def test_the_constants_for_phones_in_build_md_are_the_geometry():
             "hop": geometry.hop,
             "lookAhead": geometry.look_ahead,
             "edge": geometry.edge_frames,
+            "center": geometry.center,
         }
         for constant, value in values.items():
             (row,) = re.findall(rf"^\| `{constant}` \| (\d+) \| (\d+) \|", text, re.M)
