@@ -4,6 +4,7 @@ import functools
 import pathlib
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,6 +31,7 @@ _CONFIGS = {
 def embedders():
     """Random models with statistics that move every normalised zero."""
     found = {}
+    keras.utils.set_random_seed(0)
     for name, config in _CONFIGS.items():
         encoder = Encoder(config.encoder)
         for normalization in encoder.normalizations:
@@ -157,23 +159,28 @@ def test_frames_come_as_soon_as_their_look_ahead_has_arrived(embedders):
 
 @pytest.mark.parametrize("name", _CONFIGS)
 def test_the_receptive_field_is_the_models(embedders, name):
-    """A change just outside of it is not seen, one well inside is."""
+    """A change just outside of it is not seen by any frame, one inside by most."""
     embedder, geometry = embedders[name], receptive_field.geometry(_CONFIGS[name])
-    frame, waveform = 9, _recording(30_000)
-    last = frame * geometry.hop + geometry.look_ahead  # first sample not needed
+    waveform = _recording(40_000)
+    before = _offline(embedder, waveform)["frame_embeddings"]
     context = geometry.look_ahead - geometry.hop + _CONFIGS[name].frontend.hop_length
-    first = frame * geometry.hop - context
-    row = _offline(embedder, waveform)["frame_embeddings"][frame]
+    seen = []
+    for frame in range(5, 15):
+        first = frame * geometry.hop - context
+        last = frame * geometry.hop + geometry.look_ahead  # first sample not needed
 
-    def change(start, end):
-        changed = waveform.copy()
-        changed[start:end] += 0.5
-        return np.abs(_offline(embedder, changed)["frame_embeddings"][frame] - row)
+        def change(start, end, frame=frame):
+            changed = waveform.copy()
+            changed[start:end] += 0.5
+            after = _offline(embedder, changed)["frame_embeddings"]
+            return np.abs(after - before)[frame].max()
 
-    assert change(last, None).max() == 0
-    assert change(0, first).max() == 0
-    assert change(last - 300, last).max() > 1e-6
-    assert change(first, first + 300).max() > 1e-6
+        assert change(last, None) == 0
+        assert change(0, first) == 0
+        seen.append(
+            [change(first, first + 300) > 1e-6, change(last - 300, last) > 1e-6]
+        )
+    assert (np.sum(seen, axis=0) > 5).all()
 
 
 def test_memory_and_work_per_frame_are_bounded(embedders):
