@@ -22,6 +22,7 @@ _PUBLIC = {
 _MODULES = (
     "audio",
     "augment",
+    "backbones",
     "byol",
     "checkpoint",
     "config",
@@ -33,6 +34,7 @@ _MODULES = (
     "losses",
     "normalize",
     "pipeline",
+    "pooling",
     "waveform_encoder",
     "waveforms",
 )

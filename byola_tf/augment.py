@@ -20,12 +20,28 @@ __all__ = [
     "linear_fade",
     "log_mixup_exp",
     "make_views",
+    "mixup",
     "post_normalize",
     "resize_crop",
     "view_seeds",
 ]
 
 _CUBIC = -0.75  # kernel coefficient a
+
+
+def mixup(log_mel, background, ratio):
+    """Mixes log-mels as they are (ordinary mixup, in place of `log_mixup_exp`).
+
+    Args:
+        log_mel: float32 [batch, time, mel].
+        background: float32, same shape.
+        ratio: weight of the background, scalar or [batch], in [0, 1).
+
+    Returns:
+        float32 [batch, time, mel].
+    """
+    ratio = _per_sample(ratio)
+    return (1.0 - ratio) * log_mel + ratio * background
 
 
 def log_mixup_exp(log_mel, background, ratio):
@@ -292,7 +308,8 @@ def apply_chain(log_mel, background, parameters: dict, augment_config: AugmentCo
     view = log_mel
     for block in augment_config.blocks:
         if block == "mixup":
-            mixed = log_mixup_exp(view, background, drawn["ratio"])
+            mix = mixup if augment_config.mixup_domain == "log" else log_mixup_exp
+            mixed = mix(view, background, drawn["ratio"])
             view = tf.where(_per_sample(drawn["ratio"]) > 0, mixed, view)
         elif block == "gaussian":
             view = add_gaussian(view, drawn["noise"], drawn["noise_ratio"])

@@ -50,7 +50,8 @@ class BYOL(keras.Model):
                 config.byol.hidden_units, units, units, name="predictor", dtype=policy
             )
         self.built = True
-        self.synchronize_target()
+        if config.byol.target_start == "online":
+            self.synchronize_target()
 
     def compile(self, optimizer=None, **kwargs):
         """Sets the optimiser (the configuration's Adam by default)."""
@@ -67,12 +68,12 @@ class BYOL(keras.Model):
         zero but for rounding, which Adam would turn into steps.
         """
         models = [self.online_encoder, self.online_projector, self.predictor]
-        layers = [*self.online_encoder.convolutions, self.online_projector.hidden]
+        biases = [*self.online_encoder.inert_biases, self.online_projector.hidden.bias]
         if self.predictor is None:
             models.pop()
         else:
-            layers.append(self.predictor.hidden)
-        inert = {id(layer.bias) for layer in layers}
+            biases.append(self.predictor.hidden.bias)
+        inert = {id(bias) for bias in biases}
         return [
             variable
             for model in models
@@ -127,17 +128,20 @@ class BYOL(keras.Model):
         """Gradients and logs of one part, each divided by the number of parts."""
         parts = self.config.train.accumulate_steps
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        targets = []
-        for index, view in enumerate(views):
+        symmetric = self.config.byol.symmetric
+        predicting = views if symmetric else views[:1]
+        targets = {}
+        for index in (0, 1) if symmetric else (1,):
             # one pass after the other, or their activations are held together
-            with tf.control_dependencies(targets):
-                target = self._project_target(tf.identity(view), index, part)
-                targets.append(tf.stop_gradient(target))
+            with tf.control_dependencies(list(targets.values())):
+                view = tf.identity(views[index])
+                target = self._project_target(view, index, part)
+                targets[index] = tf.stop_gradient(target)
         gradients, total, health = None, 0.0, None
-        for index, view in enumerate(views):
+        for index, view in enumerate(predicting):
             # the loss is a sum over views: each view's part is differentiated
             # before the next view's activations are made
-            with tf.control_dependencies(gradients or targets):
+            with tf.control_dependencies(gradients or list(targets.values())):
                 view = tf.identity(view)
             with tf.GradientTape() as tape:
                 embedding, projection, prediction = self._predict(view, index, part)

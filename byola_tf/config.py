@@ -91,6 +91,8 @@ class AugmentConfig:
         blocks: the augmentations in order, a subset of "mixup", "resize_crop",
             "fade" and "gaussian".
         mixup_ratio: upper bound of the background's weight (alpha).
+        mixup_domain: where sounds are mixed: "power", between exponentials, as
+            published (log-mixup-exp), or "log", the log-mels themselves.
         bank_size: number of past inputs kept as backgrounds.
         canvas_time_scale: canvas length of the random resize crop, in inputs.
         crop_mel_range: crop height drawn from this range, in inputs.
@@ -102,6 +104,7 @@ class AugmentConfig:
 
     blocks: tuple[str, ...] = ("mixup", "resize_crop", "fade")
     mixup_ratio: float = 0.2
+    mixup_domain: str = "power"
     bank_size: int = 2048
     canvas_time_scale: float = 1.5
     crop_mel_range: tuple[float, float] = (0.6, 1.5)
@@ -113,43 +116,83 @@ class AugmentConfig:
 
 @dataclasses.dataclass
 class EncoderConfig:
-    """The convolutional encoder (TASLP section III-D, figure 3).
+    """The encoder (TASLP section III-D, figure 3; variants: V-E, appendix A).
 
     Attributes:
         n_mels: mel bins of the input.
+        architecture: the backbone: "convolutional" as published, "resnet18",
+            "resnet50", a name given to `backbones.register`, or
+            MODULE:FUNCTION, a network of your own.
         num_blocks: convolution blocks; each halves time and mel.
         channels: convolution channels.
+        last_block_halves_mel: whether the last block halves mel too, as
+            published, or keeps its resolution (twice the local features).
+        narrow_receptive_field: of the residual networks: fewer strides, as in
+            the published comparison, or those of the original ones.
+        local_features: what makes one vector a frame of the backbone's output:
+            "flatten" as published, "frequency_mean", "frequency_max" or
+            "channel_mean".
+        mlp: whether dense layers follow; without them the local features are
+            the embedding.
         hidden_units: width of the first dense layer.
         output_units: width of the second dense layer (the global features).
         dropout: rate between the two dense layers.
-        concatenate_local: whether the flattened convolution features go in
-            front of the dense ones (v2) or not (v1).
-        pooling: over time: "mean+max" (their sum), "mean" or "max".
+        concatenate_local: whether the local features go in front of the dense
+            ones (v2) or not (v1).
+        pooling: over time: "mean+max" (their sum), "mean", "max", "attention"
+            (learned weights) or "flatten" (frames side by side).
+        flatten_frames: frames that "flatten" puts side by side; 24 are a crop
+            of 0.95 s. Longer clips are averages of such parts.
     """
 
     n_mels: int = 64
+    architecture: str = "convolutional"
     num_blocks: int = 2
     channels: int = 64
+    last_block_halves_mel: bool = True
+    narrow_receptive_field: bool = True
+    local_features: str = "flatten"
+    mlp: bool = True
     hidden_units: int = 2048
     output_units: int = 2048
     dropout: float = 0.3
     concatenate_local: bool = True
     pooling: str = "mean+max"
+    flatten_frames: int = 24
 
     @property
     def time_stride(self) -> int:
         """Log-mel frames per frame embedding."""
-        return 2**self.num_blocks
+        return _geometry(self).time_stride
 
     @property
     def local_units(self) -> int:
-        """Width of the flattened convolution features."""
-        return self.channels * (self.n_mels // self.time_stride)
+        """Width of the local features of a frame."""
+        shape = _geometry(self)
+        return {
+            "flatten": shape.mel_bins * shape.channels,
+            "channel_mean": shape.mel_bins,
+        }.get(self.local_features, shape.channels)
+
+    @property
+    def frame_embedding_size(self) -> int:
+        """Width of a frame embedding."""
+        if not self.mlp:
+            return self.local_units
+        return self.output_units + self.local_units * self.concatenate_local
 
     @property
     def embedding_size(self) -> int:
-        """Width of a frame embedding and of a clip embedding."""
-        return self.output_units + self.local_units * self.concatenate_local
+        """Width of a clip embedding."""
+        parts = self.flatten_frames if self.pooling == "flatten" else 1
+        return self.frame_embedding_size * parts
+
+
+def _geometry(encoder_config: EncoderConfig):
+    # imported late: it imports Keras, which reading a configuration needs not
+    from byola_tf import backbones
+
+    return backbones.geometry(encoder_config)
 
 
 @dataclasses.dataclass
@@ -164,6 +207,10 @@ class BYOLConfig:
             to 1 over the run.
         predictor: whether the online network has a predictor; without one it
             collapses (ablation of TASLP table XII).
+        symmetric: whether each view predicts the other, as published, or only
+            the first one the second.
+        target_start: where the target's weights start: "online", as a copy, or
+            "random", of their own (with an `ema_decay` of 1: a random target).
     """
 
     hidden_units: int = 4096
@@ -171,6 +218,8 @@ class BYOLConfig:
     ema_decay: float = 0.99
     ema_schedule: str = "constant"
     predictor: bool = True
+    symmetric: bool = True
+    target_start: str = "online"
 
 
 @dataclasses.dataclass

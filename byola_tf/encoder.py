@@ -1,14 +1,15 @@
-"""The encoder: convolution blocks, MLP, concatenation, temporal pooling.
+"""The encoder: backbone, MLP, concatenation, temporal pooling.
 
-TASLP section III-D and figure 3 (v2); IJCNN section III-C (v1). Inside, shapes
-are [batch, time, mel, channel]: flattening the last two gives mel-major,
+TASLP section III-D and figure 3 (v2); IJCNN section III-C (v1); the variants of
+TASLP section V-E and appendix A by configuration. Inside, shapes are
+[batch, time, mel, channel]: flattening the last two gives mel-major,
 channel-minor frame features, as in published checkpoints.
 """
 
 import keras
 import tensorflow as tf
 
-from byola_tf import heads
+from byola_tf import backbones, heads, pooling
 from byola_tf.config import EncoderConfig
 
 
@@ -23,44 +24,35 @@ class Encoder(keras.Model):
 
     def __init__(self, encoder_config: EncoderConfig, **kwargs):
         super().__init__(**kwargs)
-        config = encoder_config
-        self.config = config
-        self.convolutions, self.normalizations = [], []
-        for block in range(config.num_blocks):
-            fan_in = 9 * (config.channels if block else 1)
-            self.convolutions.append(
-                heads.convolution(
-                    config.channels,
-                    fan_in,
-                    name=f"convolution_{block}",
-                    dtype=self.dtype_policy,
-                )
-            )
-            self.normalizations.append(
-                heads.BatchNormalization(
-                    name=f"normalization_{block}", dtype=self.dtype_policy
-                )
-            )
+        self.config = config = encoder_config
+        self.geometry = backbones.geometry(config)
         policy = self.dtype_policy
-        self.pool = keras.layers.MaxPooling2D(2, name="pool", dtype=policy)
-        self.hidden = heads.dense(
-            config.hidden_units, config.local_units, name="hidden", dtype=policy
-        )
-        self.output_layer = heads.dense(
-            config.output_units, config.hidden_units, name="output", dtype=policy
-        )
+        self.backbone = backbones.make(config, policy)
+        if config.mlp:
+            self.hidden = heads.dense(
+                config.hidden_units, config.local_units, name="hidden", dtype=policy
+            )
+            self.output_layer = heads.dense(
+                config.output_units, config.hidden_units, name="output", dtype=policy
+            )
+        if config.pooling == "attention":
+            self.attention = pooling.Attention(
+                config.frame_embedding_size, name="attention"
+            )
         self.build((None, None, config.n_mels))
 
     def build(self, input_shape):
         """Creates the weights for log-mels `[batch, time, mel]`."""
-        channels = 1
-        for convolution, normalization in self._blocks():
-            convolution.build((None, None, None, channels))
-            channels = self.config.channels
-            normalization.build((None, None, None, channels))
-        self.hidden.build((None, None, self.config.local_units))
-        self.output_layer.build((None, None, self.config.hidden_units))
+        if self.config.mlp:
+            self.hidden.build((None, None, self.config.local_units))
+            self.output_layer.build((None, None, self.config.hidden_units))
         self.built = True
+
+    @property
+    def inert_biases(self) -> list:
+        """Biases that feed a batch normalisation, so that they change nothing."""
+        convolutions = getattr(self.backbone, "convolutions", [])
+        return [convolution.bias for convolution in convolutions]
 
     def call(self, log_mel, training=False, dropout_seed=None):
         """Embeds clips.
@@ -75,9 +67,7 @@ class Encoder(keras.Model):
         Returns:
             float32 [batch, embedding_size].
         """
-        return pool_time(
-            self.frames(log_mel, training, dropout_seed), self.config.pooling
-        )
+        return self._pool(self.frames(log_mel, training, dropout_seed))
 
     def embed_padded(self, log_mel, num_frames):
         """Embeds clips of unequal length as each would be alone.
@@ -91,10 +81,8 @@ class Encoder(keras.Model):
             float32 [batch, embedding_size].
         """
         local = self.local_features(log_mel, num_frames=num_frames)
-        return pool_time(
-            self._append_global(local),
-            self.config.pooling,
-            num_frames // self.config.time_stride,
+        return self._pool(
+            self._append_global(local), self.geometry.num_frames(num_frames)
         )
 
     def frames(self, log_mel, training=False, dropout_seed=None, num_frames=None):
@@ -107,17 +95,62 @@ class Encoder(keras.Model):
             num_frames: see `embed_padded`; only without `training`.
 
         Returns:
-            float32 [batch, time // time_stride, embedding_size]; zero after
-            the first num_frames // time_stride.
+            float32 [batch, time', frame_embedding_size], one frame every
+            `config.time_stride`; zero after the frames that count.
         """
         local = self.local_features(log_mel, training, num_frames)
         features = self._append_global(local, training, dropout_seed)
         if num_frames is not None:
-            features = _mask(features, num_frames // self.config.time_stride)
+            num_frames = self.geometry.num_frames(num_frames)
+            features = backbones.mask_time(features, num_frames)
         return features
+
+    def local_features(self, log_mel, training=False, num_frames=None):
+        """The backbone's features of every frame, one vector each; see `frames`.
+
+        Returns:
+            [batch, time', local_units] in the compute dtype.
+        """
+        log_mel = tf.convert_to_tensor(log_mel)
+        if log_mel.shape.rank != 3 or log_mel.shape[-1] != self.config.n_mels:
+            raise ValueError(
+                "`log_mel` must have shape [batch, time, mel] with "
+                f"{self.config.n_mels} mel bins. Received: {log_mel.shape}."
+            )
+        inputs = tf.expand_dims(
+            tf.cast(log_mel, self.compute_dtype), -1
+        )  # [batch, time, mel, 1]
+        if num_frames is None:
+            features = self.backbone(inputs, training=training)
+        elif getattr(self.backbone, "supports_padding", False):
+            features = self.backbone(inputs, num_frames=num_frames)
+        else:
+            features = self._one_by_one(inputs, num_frames)
+        if features.shape.rank == 3:  # a plugged-in backbone without a mel axis
+            features = features[:, :, None]
+        local = pooling.flatten_local(features, self.config.local_features)
+        return tf.cast(local, self.compute_dtype)
+
+    def _one_by_one(self, inputs, num_frames):
+        """Runs a backbone that knows no padding on each clip alone."""
+        longest = self.geometry.num_frames(tf.shape(inputs)[1])
+
+        def embed(clip_and_length):
+            clip, length = clip_and_length
+            features = self.backbone(clip[None, :length], training=False)[0]
+            missing = [[0, longest - tf.shape(features)[0]]]
+            return tf.pad(features, missing + [[0, 0]] * (features.shape.rank - 1))
+
+        features = tf.map_fn(
+            embed, (inputs, num_frames), fn_output_signature=self.compute_dtype
+        )
+        shape = [self.geometry.mel_bins, self.geometry.channels]
+        return tf.reshape(features, [tf.shape(inputs)[0], longest, *shape])
 
     def _append_global(self, local, training=False, dropout_seed=None):
         """The MLP's features after, or in place of, those that it is fed with."""
+        if not self.config.mlp:
+            return tf.cast(local, tf.float32)
         hidden = keras.ops.relu(self.hidden(local))
         if training and self.config.dropout:
             hidden = _dropout(hidden, self.config.dropout, dropout_seed)
@@ -126,72 +159,14 @@ class Encoder(keras.Model):
             features = tf.concat([local, features], axis=-1)
         return tf.cast(features, tf.float32)
 
-    def local_features(self, log_mel, training=False, num_frames=None):
-        """The flattened convolution features of every frame; see `frames`.
-
-        Returns:
-            [batch, time // time_stride, local_units] in the compute dtype.
-        """
-        log_mel = tf.convert_to_tensor(log_mel)
-        if log_mel.shape.rank != 3 or log_mel.shape[-1] != self.config.n_mels:
-            raise ValueError(
-                "`log_mel` must have shape [batch, time, mel] with "
-                f"{self.config.n_mels} mel bins. Received: {log_mel.shape}."
-            )
-        features = tf.expand_dims(
-            tf.cast(log_mel, self.compute_dtype), -1
-        )  # [batch, time, mel, 1]
-        for block, (convolution, normalization) in enumerate(self._blocks()):
-            if num_frames is not None:
-                # zero, as the convolution's own padding at the end of a clip
-                features = _mask(features, num_frames // 2**block)
-            features = normalization(convolution(features), training=training)
-            features = self.pool(keras.ops.relu(features))
-        shape = tf.shape(features)
-        return tf.reshape(features, [shape[0], shape[1], self.config.local_units])
-
-    def _blocks(self):
-        return zip(self.convolutions, self.normalizations, strict=True)
-
-
-def pool_time(frame_embeddings, pooling: str = "mean+max", num_frames=None):
-    """Pools frames to one vector a clip.
-
-    Args:
-        frame_embeddings: float32 [batch, time, units].
-        pooling: "mean+max" (their element-wise sum, as published), "mean" or
-            "max".
-        num_frames: int32 [batch]: only so many frames of each clip count, at
-            least one; the others must be finite. All when None.
-
-    Returns:
-        float32 [batch, units].
-    """
-    pooled = []
-    if "mean" in pooling:
-        pooled.append(_mean_over_time(frame_embeddings, num_frames))
-    if "max" in pooling:
-        if num_frames is not None:
-            frame_embeddings = _mask(
-                frame_embeddings, num_frames, frame_embeddings.dtype.min
-            )
-        pooled.append(tf.reduce_max(frame_embeddings, axis=1))
-    return tf.add_n(pooled)
-
-
-def _mean_over_time(frame_embeddings, num_frames):
-    if num_frames is None:
-        return tf.reduce_mean(frame_embeddings, axis=1)
-    total = tf.reduce_sum(_mask(frame_embeddings, num_frames), axis=1)
-    return total / tf.cast(num_frames, total.dtype)[:, None]
-
-
-def _mask(features, num_frames, value=0.0):
-    """Replaces [batch, time, ...] from `num_frames` int32 [batch] on by `value`."""
-    counts = tf.sequence_mask(num_frames, tf.shape(features)[1])
-    while counts.shape.rank < features.shape.rank:
-        counts = counts[..., None]
-    return tf.where(counts, features, tf.cast(value, features.dtype))
+    def _pool(self, frame_embeddings, num_frames=None):
+        how = self.config.pooling
+        if how == "attention":
+            return self.attention(frame_embeddings, num_frames=num_frames)
+        if how == "flatten":
+            size = self.config.flatten_frames
+            return pooling.concatenate_time(frame_embeddings, size, num_frames)
+        return pooling.pool_time(frame_embeddings, how, num_frames)
 
 
 def _dropout(features, rate: float, seed):

@@ -26,8 +26,17 @@ def value_of(config, name: str) -> Any:
 
 
 _CHOICES = {
+    "augment.mixup_domain": ("power", "log"),
     "byol.ema_schedule": ("constant", "cosine"),
+    "byol.target_start": ("online", "random"),
     "data.sharding": ("global", "worker"),
+    "encoder.local_features": (
+        "flatten",
+        "frequency_mean",
+        "frequency_max",
+        "channel_mean",
+    ),
+    "encoder.pooling": ("mean+max", "mean", "max", "attention", "flatten"),
     "train.schedule": ("constant", "cosine"),
     "train.strategy": ("auto", "one", "mirrored", "multi_worker"),
     "train.precision": ("float32", "mixed_bfloat16", "mixed_float16", "auto"),
@@ -78,11 +87,7 @@ def _rules(config):
         f"after {encoder.num_blocks} halvings",
     )
     yield "encoder.dropout", 0 <= encoder.dropout < 1, "lie in [0, 1)"
-    yield (
-        "encoder.pooling",
-        encoder.pooling in ("mean+max", "mean", "max"),
-        "be 'mean+max', 'mean' or 'max'",
-    )
+    yield "encoder.flatten_frames", encoder.flatten_frames >= 1, "be at least 1"
     yield "byol.ema_decay", 0 <= config.byol.ema_decay <= 1, "lie in [0, 1]"
     yield "train.batch_size", config.train.batch_size >= 2, "be at least 2"
     yield "train.epochs", config.train.epochs >= 1, "be at least 1"

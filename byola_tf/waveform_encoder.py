@@ -4,7 +4,7 @@ import json
 
 import tensorflow as tf
 
-from byola_tf import frontend
+from byola_tf import backbones, frontend
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.normalize import Statistics
@@ -106,7 +106,7 @@ class WaveformEncoder(tf.Module):
         """
         log_mel, num_frames = self._padded_log_mel(waveform, num_samples)
         frame_embeddings = self._encoder.frames(log_mel, num_frames=num_frames)
-        num_frames = num_frames // self._config.encoder.time_stride
+        num_frames = self._encoder.geometry.num_frames(num_frames)
         shape = tf.shape(frame_embeddings)
         centres = tf.tile(timestamps(shape[1], self._config)[None], [shape[0], 1])
         has_sound = tf.sequence_mask(num_frames, shape[1])
@@ -135,13 +135,14 @@ class WaveformEncoder(tf.Module):
 def timestamps(num_frames, config: Config):
     """Centres of frame embeddings, float32 [num_frames], seconds.
 
-    Frame embedding t covers the log-mel frames stride·t ... stride·t +
-    stride - 1, whose own centres are a hop apart and start at zero.
+    Frame embedding t of the published encoder covers the log-mel frames
+    stride·t ... stride·t + stride - 1, whose own centres are a hop apart and
+    start at zero.
     """
-    stride = config.encoder.time_stride
+    geometry = backbones.geometry(config.encoder)
     hop_seconds = config.frontend.hop_length / config.frontend.sample_rate
-    first = (stride - 1) / 2
-    return (tf.range(num_frames, dtype=tf.float32) * stride + first) * hop_seconds
+    frames = tf.range(num_frames, dtype=tf.float32) * geometry.time_stride
+    return (frames + geometry.first_centre) * hop_seconds
 
 
 def describe(config: Config, statistics: Statistics, provenance: dict) -> str:

@@ -30,7 +30,7 @@ def encoder_from_state(state: dict):
     config = _configuration(state)
     encoder = Encoder(config.encoder, name="encoder")
     for block, (convolution, normalization) in enumerate(
-        zip(encoder.convolutions, encoder.normalizations, strict=True)
+        zip(encoder.backbone.convolutions, encoder.backbone.normalizations, strict=True)
     ):
         # kernels are OIHW with height mel, width time; ours [time, mel, in, out]
         names = [f"features.{4 * block}.{part}" for part in ("weight", "bias")]

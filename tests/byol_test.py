@@ -36,7 +36,7 @@ def load_head(head, state, prefix):
 
 def named_weights(encoder, projector, prefix):
     """(state-dict name, our tensor in PyTorch's layout) of a network."""
-    for block, convolution in enumerate(encoder.convolutions):
+    for block, convolution in enumerate(encoder.backbone.convolutions):
         kernel = convolution.kernel.numpy().transpose(3, 2, 1, 0)
         yield f"{prefix}encoder.features.{4 * block}.weight", kernel
     for layer, name in (
@@ -49,7 +49,7 @@ def named_weights(encoder, projector, prefix):
         yield f"{prefix}{name}.bias", layer.bias.numpy()
     normalizations = [
         (layer, f"encoder.features.{4 * block + 1}")
-        for block, layer in enumerate(encoder.normalizations)
+        for block, layer in enumerate(encoder.backbone.normalizations)
     ]
     normalizations.append((projector.normalization, "projector.1"))
     for layer, name in normalizations:
@@ -130,9 +130,9 @@ def test_target_starts_as_a_copy_and_moves_by_the_average_only():
 def test_moving_statistics_of_the_target_are_its_own():
     model = BYOL(small_config())
     model.compile()
-    moving = model.target_encoder.normalizations[0].moving_mean
+    moving = model.target_encoder.backbone.normalizations[0].moving_mean
     model.train_step(random_views())
-    online = model.online_encoder.normalizations[0].moving_mean
+    online = model.online_encoder.backbone.normalizations[0].moving_mean
     assert np.abs(moving.numpy()).max() > 0
     # first block, same weights, same views: equal batch statistics
     np.testing.assert_allclose(moving.numpy(), online.numpy(), rtol=1e-5)

@@ -21,7 +21,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     config = Config(encoder=EncoderConfig(channels=8, hidden_units=24, output_units=16))
     encoder = Encoder(config.encoder)
-    for normalization in encoder.normalizations:
+    for normalization in encoder.backbone.normalizations:
         normalization.moving_mean.assign(np.random.default_rng(0).normal(size=8))
     opened = checkpoint.Checkpoint(
         encoder, config, Statistics(-7.0, 4.5, 10), {"steps": 3}
@@ -60,7 +60,7 @@ def test_signatures_and_methods_agree(trained):
     assert frames["frame_embeddings"].shape == (5, 25, 16 * 8 + 16)
     np.testing.assert_allclose(
         embedding,
-        byola_tf.encoder.pool_time(frames["frame_embeddings"]),
+        byola_tf.pooling.pool_time(frames["frame_embeddings"]),
         atol=1e-5,
     )
     centres = 0.015 + 0.04 * np.arange(25)

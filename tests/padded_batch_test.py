@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from byola_tf import Embedder, Encoder, encoder
+from byola_tf import Embedder, Encoder, pooling
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
@@ -27,7 +27,7 @@ def embedder(encoder_config, policy="float32", frontend=None):
     config = Config(encoder=encoder_config, frontend=frontend or FrontendConfig())
     network = Encoder(encoder_config, dtype=policy)
     rng = np.random.default_rng(0)
-    for normalization in network.normalizations:
+    for normalization in network.backbone.normalizations:
         size = normalization.moving_mean.shape
         normalization.moving_mean.assign(rng.normal(0, 0.5, size))
         normalization.beta.assign(rng.normal(0, 0.5, size))
@@ -128,8 +128,8 @@ def test_lengths_that_the_batch_does_not_have_are_refused(num_samples):
 
 def test_pooling_counts_valid_frames_only():
     frames = tf.constant([[[-3.0], [-1.0], [9.0]]])
-    for pooling, expected in (("mean", -2), ("max", -1), ("mean+max", -3)):
-        pooled = encoder.pool_time(frames, pooling, tf.constant([2]))
+    for how, expected in (("mean", -2), ("max", -1), ("mean+max", -3)):
+        pooled = pooling.pool_time(frames, how, tf.constant([2]))
         assert float(pooled[0, 0]) == expected
 
 
