@@ -251,24 +251,6 @@ def test_every_encoder_trains(name):
     _step(VARIANTS[name])
 
 
-@pytest.mark.parametrize(
-    "blocks",
-    [
-        ("mixup", "resize_crop", "fade"),
-        ("mixup", "gaussian", "resize_crop", "fade"),
-        ("gaussian", "resize_crop", "fade"),
-        ("resize_crop", "fade"),
-        ("resize_crop", "mixup"),
-        ("resize_crop",),
-        ("mixup",),
-        ("fade",),
-    ],
-    ids="abcdefgh",
-)
-def test_every_augmentation_row_trains(blocks):
-    _step(augment={"blocks": blocks})
-
-
 def test_mixing_log_mels_is_a_weighted_mean():
     log_mel, background = tf.fill([1, 2, 3], 1.0), tf.fill([1, 2, 3], 5.0)
     mixed = byola_tf.augment.mixup(log_mel, background, [0.25])
@@ -276,7 +258,7 @@ def test_mixing_log_mels_is_a_weighted_mean():
     _step(augment={"mixup_domain": "log"})
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 0.99, 0.999, 1.0])
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
 def test_every_decay_moves_the_target_by_its_share(decay):
     model, _ = _step(byol={"ema_decay": decay})
     online = model.online_encoder.output_layer.kernel.numpy()

@@ -1,0 +1,103 @@
+r"""Trains and measures the rows of one of the papers' ablation tables.
+
+  python -m train_lib.ablation --table=augmentation --config=byola_v2 \
+      --data='sounds/**/*' --tasks=esc10/esc10.csv --unit_seconds=5 \
+      --budget=steps:500 --workdir=runs/augmentation
+
+Each row is the base configuration (`--config`, any field of which is a flag) with a
+few fields changed; all rows have the same seed, data order and budget. A row is
+trained, then probed on every task. Run again after an interruption: finished rows
+are not done again, an unfinished one goes on. The table is written after each row,
+as WORKDIR/table.md, .csv and .json, with the published averages beside it.
+"""
+
+import os
+
+from absl import flags
+
+from byola_tf.errors import UserError
+from train_lib import command, config_flag
+from train_lib.ablation.tables import TABLES
+
+CONFIG = config_flag.define()
+TABLE = flags.DEFINE_enum("table", None, list(TABLES), "The table of the paper.")
+DATA = flags.DEFINE_string(
+    "data", None, "Glob or folder of sounds, as --config.data.pattern."
+)
+TASKS = flags.DEFINE_list(
+    "tasks", None, "CSVs of the tasks, with commas; a task's audio lies beside its CSV."
+)
+UNIT_SECONDS = flags.DEFINE_list(
+    "unit_seconds",
+    [],
+    "Length of a task's clips, seconds: one for all tasks, or one a task. Default: "
+    "what a published or prepared task says.",
+)
+BUDGET = flags.DEFINE_string(
+    "budget",
+    None,
+    "Length of a row: steps:N (of the base's batch size: a row of another one sees as "
+    "many crops), epochs:N or minutes:N.",
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder for runs and results.")
+ROWS = flags.DEFINE_list(
+    "rows", [], "Only rows whose name contains one of these, and the first one."
+)
+
+
+def main() -> None:
+    """Runs the rows and prints the table."""
+    base = CONFIG.value
+    base.data.pattern = DATA.value or base.data.pattern
+    command.required("data", base.data.pattern, "'sounds/**/*'")
+    table = command.required("table", TABLE.value, "augmentation")
+    task_files = command.required("tasks", TASKS.value, "esc10/esc10.csv")
+    budget = command.required("budget", BUDGET.value, "steps:500")
+    workdir = command.required("workdir", WORKDIR.value, "runs/augmentation")
+    from train_lib.ablation import bench as benches
+    from train_lib.ablation import summary
+
+    bench = benches.Bench(
+        table,
+        base,
+        task_files,
+        _unit_seconds(len(task_files)),
+        benches.Budget.parse(budget),
+        workdir,
+    )
+    rows = bench.rows(ROWS.value)
+    facts = {
+        "pre-training": f"`{base.data.pattern}`, {budget}, batch "
+        f"{base.train.batch_size}, seed {base.seed}",
+        "tasks": ", ".join(os.path.basename(path) for path in task_files),
+    }
+    stem = os.path.join(workdir, "table")
+    results = []
+    for result in benches.run(bench, rows):
+        results.append(result)
+        summaries = summary.summarise(results)
+        summary.write(bench.definition, summaries, facts, stem)
+    print(summary.markdown(bench.definition, summaries, facts))
+    print(f"Written: {stem}.md, {stem}.csv, {stem}.json")
+
+
+def _unit_seconds(num_tasks: int) -> list[float | None]:
+    try:
+        values = [float(text) for text in UNIT_SECONDS.value]
+    except ValueError:
+        values = [0.0]
+    if len(values) not in (0, 1, num_tasks) or not all(value > 0 for value in values):
+        raise UserError(
+            "`--unit_seconds` must be a positive number, or one a task "
+            f"({num_tasks}). Received: {','.join(UNIT_SECONDS.value)!r}."
+        )
+    return (values or [None]) * (num_tasks if len(values) < 2 else 1)
+
+
+def cli() -> None:
+    """Entry point of `byola-ablation`."""
+    command.run(main, prepare=config_flag.expand, help_tail=config_flag.help_text)
+
+
+if __name__ == "__main__":
+    cli()
