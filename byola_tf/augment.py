@@ -189,7 +189,7 @@ def make_views(log_mel, bank, seed, augment_config: AugmentConfig):
     # whose mixing ratio is then zero.
     backgrounds = tf.concat([bank, log_mel[:1]], axis=0)
     pair = augment_pair(
-        log_mel,
+        (log_mel, log_mel),
         [tf.gather(backgrounds, drawn["background"]) for drawn in parameters],
         parameters,
         augment_config,
@@ -204,7 +204,7 @@ def view_seeds(seed) -> list:
 
 
 def augment_pair(
-    log_mel,
+    log_mels,
     backgrounds,
     parameters,
     augment_config: AugmentConfig,
@@ -213,7 +213,8 @@ def augment_pair(
     """Applies two drawn chains to a batch.
 
     Args:
-        log_mel: float32 [batch, time, mel].
+        log_mels: two of float32 [batch, time, mel], one for each view; the same
+            one twice unless views show different segments.
         backgrounds: two of float32 [batch, time, mel].
         parameters: two results of `draw_parameters`.
         augment_config: `AugmentConfig`.
@@ -229,7 +230,9 @@ def augment_pair(
                 lambda clips: apply_chain(*clips, augment_config),
                 (log_mel, background, drawn),
             )
-            for background, drawn in zip(backgrounds, parameters, strict=True)
+            for log_mel, background, drawn in zip(
+                log_mels, backgrounds, parameters, strict=True
+            )
         ],
         axis=0,
     )

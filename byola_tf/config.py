@@ -59,6 +59,8 @@ class DataConfig:
         service: address of a tf.data service dispatcher (grpc://HOST:PORT)
             whose workers read and crop; needs shards.
         unit_seconds: length of one training crop, seconds.
+        num_segments: 1, both views show one crop, as published, or 2, each view
+            shows a crop of its own from the same recording (ATST).
         cache_dir: where decoded 16-bit waveforms are kept; "" means
             `WORKDIR/cache`.
         cache_limit_gb: above this size nothing is cached and every epoch
@@ -76,6 +78,7 @@ class DataConfig:
     tfds: str = ""
     service: str = ""
     unit_seconds: float = 0.95
+    num_segments: int = 1
     cache_dir: str = ""
     cache_limit_gb: float = 20.0
     statistics_samples: int = 10_000

@@ -30,8 +30,8 @@ def make_views_dataset(
 
     Args:
         batches: function of a step that returns a data set of int16 or float32
-            [batch, samples] from that step on (e.g. `Corpus.batches`); a data
-            set is taken as starting at step 0.
+            [batch, num_segments * samples] from that step on (e.g.
+            `Corpus.batches`); a data set is taken as starting at step 0.
         config: `Config`.
         statistics: corpus statistics.
         first_step: step whose views come first.
@@ -51,15 +51,19 @@ def make_views_dataset(
     shape = [config.train.batch_size, config.unit_frames, config.frontend.n_mels]
 
     def log_mels(waveform):
-        log_mel = _in_parts(
-            lambda part: frontend.log_mel_spectrogram(to_float(part), config.frontend),
-            tf.ensure_shape(waveform, [config.train.batch_size, None]),
+        waveform = tf.ensure_shape(waveform, [config.train.batch_size, None])
+        return tuple(
+            normalize.normalize(_in_parts(log_mel_of, segment), statistics)
+            for segment in tf.split(waveform, config.data.num_segments, axis=1)
         )
-        return normalize.normalize(log_mel, statistics)
+
+    def log_mel_of(waveform):
+        return frontend.log_mel_spectrogram(to_float(waveform), config.frontend)
 
     def draw(bank, element):
-        step, log_mel = element
-        log_mel = tf.ensure_shape(log_mel, shape)
+        step, segments = element
+        segments = [tf.ensure_shape(log_mel, shape) for log_mel in segments]
+        log_mel = segments[0]
         drawn = [
             augment.draw_parameters(
                 view_seed, shape, bank_rows(bank, config.augment), config.augment
@@ -70,11 +74,12 @@ def make_views_dataset(
             gather_background(bank, parameters["background"], log_mel)
             for parameters in drawn
         )
-        return push(bank, log_mel), (log_mel, backgrounds, tuple(drawn))
+        views_of = (segments[0], segments[-1])
+        return push(bank, log_mel), (views_of, backgrounds, tuple(drawn))
 
-    def augmented(log_mel, backgrounds, drawn):
+    def augmented(views_of, backgrounds, drawn):
         pair = augment.augment_pair(
-            log_mel, backgrounds, drawn, config.augment, _in_parts
+            views_of, backgrounds, drawn, config.augment, _in_parts
         )
         views = augment.finish_views(pair, config.augment)
         if not with_moments:

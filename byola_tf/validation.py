@@ -69,6 +69,12 @@ def _rules(config):
         f"cover at least {encoder.time_stride} log-mel frames",
     )
     yield (
+        "data.num_segments",
+        config.data.num_segments == 1
+        or (config.data.num_segments == 2 and not config.data.service),
+        "be 1, or 2 without a data service",
+    )
+    yield (
         "augment.blocks",
         all(block in blocks for block in augment.blocks),
         f"be a subset of {blocks}",

@@ -50,6 +50,7 @@ class Corpus:
         self._seed = config.seed
         self._batch_size = config.train.batch_size
         self._unit_samples = config.unit_samples
+        self._num_segments = config.data.num_segments
         self._reader = reader
         self._index, self._count = part
 
@@ -82,9 +83,10 @@ class Corpus:
         """Endless training batches from step `first_step` on.
 
         Returns:
-            data set of int16 [batch_size, unit_samples].
+            data set of int16 [batch_size, num_segments * unit_samples].
         """
-        return self._dataset(tf.data.Dataset.counter(first_step), self.crops)
+        width = self._num_segments * self._unit_samples
+        return _dataset(tf.data.Dataset.counter(first_step), self.crops, width)
 
     def statistics_batches(self, num_crops: int) -> tf.data.Dataset:
         """One random crop each of up to `num_crops` random recordings.
@@ -101,29 +103,28 @@ class Corpus:
             return self._reader.read_crops(chosen[part], positions[part])
 
         steps = -(-len(chosen) // self._batch_size)
-        return self._dataset(tf.data.Dataset.range(steps), read)
+        return _dataset(tf.data.Dataset.range(steps), read, self._unit_samples)
 
     def crops(self, step: int) -> np.ndarray:
-        """The batch of one step, int16 [batch_size, unit_samples]."""
+        """The batch of one step: the crops of a recording side by side.
+
+        Returns:
+            int16 [batch_size, num_segments * unit_samples].
+        """
         epoch, step_of_epoch = divmod(int(step), self.steps_per_epoch)
         first = step_of_epoch * self._batch_size
         chosen = self._permutation(epoch)[first : first + self._batch_size]
-        positions = np.random.default_rng([self._seed, 2, step]).random(len(chosen))
-        return self._reader.read_crops(chosen, positions)
+        segments = self._num_segments
+        rng = np.random.default_rng([self._seed, 2, step])
+        positions = rng.random(segments * len(chosen))
+        crops = self._reader.read_crops(np.repeat(chosen, segments), positions)
+        return crops.reshape(len(chosen), segments * self._unit_samples)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - the corpus lives as long as the run
     def _permutation(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self._seed, 0, epoch])
         chosen = rng.permutation(len(self.paths) // self._count)
         return chosen * self._count + self._index
-
-    def _dataset(self, steps, read: Callable) -> tf.data.Dataset:
-        def batch_of(step):
-            # declared stateless: it is a pure function of the step
-            batch = tf.numpy_function(read, [step], tf.int16, stateful=False)
-            return tf.ensure_shape(batch, [None, self._unit_samples])
-
-        return steps.map(batch_of, num_parallel_calls=2, deterministic=True)
 
 
 class ServiceCorpus(Corpus):
@@ -144,6 +145,17 @@ class ServiceCorpus(Corpus):
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """See `Corpus.batches`; the order differs from run to run."""
         return service.make_batches(self._source, self._config, first_step)
+
+
+def _dataset(steps, read: Callable, width: int) -> tf.data.Dataset:
+    """int16 [crops, width] of `read`, a function of a step, by step."""
+
+    def batch_of(step):
+        # declared stateless: it is a pure function of the step
+        batch = tf.numpy_function(read, [step], tf.int16, stateful=False)
+        return tf.ensure_shape(batch, [None, width])
+
+    return steps.map(batch_of, num_parallel_calls=2, deterministic=True)
 
 
 def find_batch(config: Config):

@@ -70,6 +70,28 @@ def test_first_step_inside_the_run_gives_the_same_views():
     np.testing.assert_array_equal(whole, later)
 
 
+def test_two_segments_are_one_for_each_view(tmp_path):
+    sounds.write_folder(tmp_path, 4, seconds=4.0)
+    config = make_config()
+    config.data.pattern, config.data.num_segments = str(tmp_path), 2
+    config.augment.blocks, config.augment.post_normalize = (), False
+    corpus = waveforms.open_corpus(
+        config.validate(), waveforms.find_batch(config), str(tmp_path / "cache")
+    )
+    both = corpus.crops(0)
+    assert both.shape == (4, 2 * config.unit_samples)
+    dataset = pipeline.make_views_dataset(corpus.batches, config, STATISTICS)
+    found = views(dataset, 0, 1)[0]
+    for view, segment in zip(found, np.split(both, 2, axis=1), strict=True):
+        log_mel = frontend.log_mel_spectrogram(
+            pipeline.to_float(tf.constant(segment)), config.frontend
+        )
+        np.testing.assert_allclose(
+            view, normalize.normalize(log_mel, STATISTICS), atol=1e-5
+        )
+    assert np.abs(found[0] - found[1]).max() > 0.1
+
+
 def test_moments_are_those_before_post_normalisation():
     config = make_config()
     dataset = pipeline.make_views_dataset(

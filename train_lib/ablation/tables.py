@@ -1,12 +1,17 @@
 """The rows of the papers' ablation tables, each one a few configuration fields.
 
 TASLP tables VI to XV. The published numbers are averages over nine tasks of models
-trained on FSD50K: other data and other tasks than yours.
+trained on FSD50K: other data and other tasks than yours. The recipes are the packaged
+configurations of that name.
 """
 
 import dataclasses
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from byola_tf.config import Config
+from train_lib.config_flag import flatten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,15 @@ def _mlp(units: int) -> dict:
 
 def _pooling(how: str) -> dict:
     return {"encoder.pooling": how}
+
+
+def _recipe(name: str) -> Row:
+    """A packaged configuration, as what it changes of the published one."""
+    module = importlib.import_module(f"train_lib.configs.{name}")
+    base = flatten(Config())
+    changed = flatten(module.get_config())
+    fields = {name: value for name, value in changed.items() if value != base[name]}
+    return Row(name, fields)
 
 
 TABLES = {
@@ -232,5 +246,23 @@ TABLES = {
         "What architecture and training contribute",
         "TASLP table XIV: 61.7 of the encoder alone, 8.6 of framework and augmentation",
         (Row("trained (base)", {}, 70.3), _UNTRAINED),
+    ),
+    "recipes": Table(
+        "Recipes beyond the paper",
+        "the packaged configurations of these names; give minutes as the budget for "
+        "equal compute",
+        (
+            Row("base"),
+            *map(
+                _recipe,
+                (
+                    "warmup_cosine",
+                    "ema_ramp",
+                    "longer_crops",
+                    "two_segments",
+                    "whole_mel",
+                ),
+            ),
+        ),
     ),
 }
