@@ -15,8 +15,7 @@ import os
 
 from absl import flags
 
-from byola_tf.errors import UserError
-from train_lib import command, config_flag
+from train_lib import command, config_flag, task_units
 from train_lib.ablation.tables import TABLES
 
 CONFIG = config_flag.define()
@@ -27,12 +26,7 @@ DATA = flags.DEFINE_string(
 TASKS = flags.DEFINE_list(
     "tasks", None, "CSVs of the tasks, with commas; a task's audio lies beside its CSV."
 )
-UNIT_SECONDS = flags.DEFINE_list(
-    "unit_seconds",
-    [],
-    "Length of a task's clips, seconds: one for all tasks, or one a task. Default: "
-    "what a published or prepared task says.",
-)
+UNIT_SECONDS = flags.DEFINE_list("unit_seconds", [], task_units.HELP)
 BUDGET = flags.DEFINE_string(
     "budget",
     None,
@@ -61,7 +55,7 @@ def main() -> None:
         table,
         base,
         task_files,
-        _unit_seconds(len(task_files)),
+        task_units.parse(UNIT_SECONDS.value, len(task_files)),
         benches.Budget.parse(budget),
         workdir,
     )
@@ -79,19 +73,6 @@ def main() -> None:
         summary.write(bench.definition, summaries, facts, stem)
     print(summary.markdown(bench.definition, summaries, facts))
     print(f"Written: {stem}.md, {stem}.csv, {stem}.json")
-
-
-def _unit_seconds(num_tasks: int) -> list[float | None]:
-    try:
-        values = [float(text) for text in UNIT_SECONDS.value]
-    except ValueError:
-        values = [0.0]
-    if len(values) not in (0, 1, num_tasks) or not all(value > 0 for value in values):
-        raise UserError(
-            "`--unit_seconds` must be a positive number, or one a task "
-            f"({num_tasks}). Received: {','.join(UNIT_SECONDS.value)!r}."
-        )
-    return (values or [None]) * (num_tasks if len(values) < 2 else 1)
 
 
 def cli() -> None:

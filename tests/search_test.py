@@ -1,0 +1,161 @@
+"""The Optuna search: the space, the study on disk, the page."""
+
+import csv
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+from byola_tf.config import Config
+from byola_tf.errors import UserError
+from tests import sounds
+from train_lib.tuning import report, space, study
+
+optuna = pytest.importorskip("optuna")
+
+
+def test_the_built_in_space_names_the_published_chain_and_its_values_fit():
+    config = Config()
+    trial = optuna.trial.FixedTrial(
+        {name: (choice["low"] + choice["high"]) / 2 for name, choice in _published()}
+    )
+    values = space.suggest(trial, space.AUGMENTATION)
+    space.apply(config, values)
+    config.validate()
+    assert config.augment.crop_mel_range == (0.65, 1.5)
+    assert config.augment.mixup_ratio == 0.3
+    for name, choice in _published():
+        section, field, *index = name.split(".")
+        default = getattr(getattr(Config(), section), field)
+        default = default[int(index[0])] if index else default
+        assert choice["low"] <= default <= choice["high"]
+
+
+def _published():
+    return space.read("augmentation").items()
+
+
+def test_a_space_of_one_s_own_has_every_kind_of_range(tmp_path):
+    path = tmp_path / "space.json"
+    path.write_text(
+        json.dumps(
+            {
+                "train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
+                "encoder.num_blocks": {"low": 1, "high": 3},
+                "augment.blocks": {"choices": [["mixup", "fade"], ["fade"]]},
+            }
+        )
+    )
+    drawn = optuna.create_study().ask()
+    values = space.suggest(drawn, space.read(str(path)))
+    config = Config()
+    space.apply(config, values)
+    assert 1e-5 <= config.train.learning_rate <= 1e-3
+    assert config.encoder.num_blocks in (1, 2, 3)
+    assert config.augment.blocks in (("mixup", "fade"), ("fade",))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "JSON file"),
+        ("{}", "map fields"),
+        ('{"augment.colour": {"low": 0, "high": 1}}', "augment.colour"),
+        ('{"augment.crop_mel_range.2": {"low": 0, "high": 1}}', "crop_mel_range.2"),
+        ('{"augment.mixup_ratio": {"low": 1, "high": 0}}', "low < high"),
+        ('{"augment.mixup_ratio": {"low": 0, "high": 1, "log": true}}', "above zero"),
+        ('{"augment.blocks": {"choices": []}}', "list of choices"),
+    ],
+)
+def test_a_wrong_space_says_what_is_wrong(tmp_path, text, message):
+    path = tmp_path / "space.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        space.read(str(path))
+
+
+def _search(workdir, **changes):
+    settings = {
+        "base": Config(),
+        "space": {"augment.mixup_ratio": {"low": 0.0, "high": 0.6}},
+        "task_files": ("task.csv",),
+        "unit_seconds": (1.0,),
+        "steps": 4,
+        "parts": 2,
+        "workdir": str(workdir),
+    }
+    return study.Search(**{**settings, **changes})
+
+
+def test_a_trial_that_was_cut_short_is_queued_again(tmp_path):
+    opened = study.open_study(_search(tmp_path))
+    space.suggest(opened.ask(), _search(tmp_path).space)
+    ratio = opened.trials[0].params["augment.mixup_ratio"]
+    again = study.open_study(_search(tmp_path))
+    assert [trial.state.name for trial in again.trials] == ["FAIL", "WAITING"]
+    drawn = space.suggest(again.ask(), _search(tmp_path).space)
+    assert drawn == {"augment.mixup_ratio": ratio}
+
+
+def test_a_study_refuses_other_settings(tmp_path):
+    study.open_study(_search(tmp_path))
+    with pytest.raises(UserError, match="differs in steps"):
+        study.open_study(_search(tmp_path, steps=5))
+
+
+def test_the_page_shows_the_best_trial_and_the_plots(tmp_path):
+    opened = study.open_study(_search(tmp_path))
+    for value in (0.5, 0.7, 0.6):
+        trial = opened.ask()
+        values = space.suggest(trial, _search(tmp_path).space)
+        trial.set_user_attr("values", json.dumps(values))
+        trial.report(value, 1)
+        opened.tell(trial, value)
+    study.write_best(opened, _search(tmp_path))
+    best = _config_of(tmp_path / "best.py")
+    expected = opened.trials[1].params["augment.mixup_ratio"]
+    assert best.augment.mixup_ratio == expected
+    text = report.render(opened, "python -m train_lib.pretrain")
+    assert "70.0 %" in text and f"{expected:.4g}" in text
+    assert text.count("data:image/png") >= 4
+
+
+def _config_of(path):
+    spec = importlib.util.spec_from_file_location("best", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+@pytest.mark.slow
+def test_command_searches_and_goes_on(tmp_path):
+    folder = tmp_path / "sounds"
+    sounds.write_folder(folder, 12, seconds=1.0)
+    with open(folder / "task.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "label", "split"])
+        for index in range(12):
+            part = ("train", "train", "train", "valid", "valid", "test")[index // 2]
+            writer.writerow([f"tone_{index:03d}.wav", "ab"[index % 2], part])
+
+    def run(trials):
+        return subprocess.run(
+            [sys.executable, "-m", "train_lib.search", "--config=smoke"]
+            + [f"--data={folder}", f"--tasks={folder}/task.csv", "--unit_seconds=1"]
+            + ["--steps=2", "--parts=2", f"--trials={trials}"]
+            + [f"--workdir={tmp_path}/W", "--config.train.batch_size=4"],
+            capture_output=True,
+            text=True,
+        )
+
+    first = run(1)
+    assert first.returncode == 0, first.stderr
+    assert "Best of 1 trials" in first.stdout
+    second = run(2)
+    assert second.returncode == 0, second.stderr
+    assert "Best of 2 trials" in second.stdout
+    assert "Trial 0" not in second.stderr
+    assert (tmp_path / "W" / "search.html").exists()
+    assert _config_of(tmp_path / "W" / "best.py").train.batch_size == 4

@@ -1,0 +1,100 @@
+"""The page of a search: the best values, all trials, Optuna's plots."""
+
+import io
+import logging
+import warnings
+
+from train_lib import page
+from train_lib.tuning.study import values_of
+
+_PLOTS = (
+    ("plot_optimization_history", "The best value so far, trial by trial"),
+    ("plot_intermediate_values", "Every trial as it trained"),
+    ("plot_param_importances", "How much each field matters"),
+    ("plot_slice", "Value against each field"),
+    ("plot_parallel_coordinate", "All fields of all trials"),
+)
+
+logger = logging.getLogger(__name__)
+
+
+def render(study, command: str) -> str:
+    """The page of a study as HTML.
+
+    Args:
+        study: Optuna study with at least one complete trial.
+        command: shell command that trains with the best values.
+    """
+    trials = [trial for trial in study.trials if trial.state.name != "FAIL"]
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    pruned = len([trial for trial in trials if trial.state.name == "PRUNED"])
+    best = study.best_trial
+    parts = [
+        page.cards(
+            [
+                (f"{100 * best.value:.1f} %", "best validation accuracy"),
+                (str(len(complete)), "trials trained to the end"),
+                (str(pruned), "given up early"),
+            ]
+        ),
+        page.section(
+            "Best values",
+            page.table(("field", "value"), _values(best), numbers=(1,))
+            + page.paragraph("Train with them:")
+            + f"<pre>{page.escape(command)}</pre>",
+        ),
+    ]
+    for name, heading in _PLOTS:
+        picture = _plot(name, study)
+        if picture:
+            parts.append(page.section(heading, page.picture(picture, heading)))
+    rows = [
+        (
+            trial.number,
+            "" if trial.value is None else f"{100 * trial.value:.1f}",
+            trial.state.name.lower(),
+            ", ".join(f"{name} {value}" for name, value in _values(trial)),
+        )
+        for trial in sorted(trials, key=lambda trial: -(trial.value or 0))
+    ]
+    head = ("trial", "accuracy, %", "state", "values")
+    parts.append(page.section("Trials", page.table(head, rows, numbers=(0, 1))))
+    return page.page(
+        "Search for pre-training values",
+        "Accuracy of a linear probe on validation clips, never on test clips.",
+        parts,
+    )
+
+
+def _values(trial) -> list[tuple[str, str]]:
+    if "values" not in trial.user_attrs:
+        return []
+    return [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in values_of(trial).items()
+    ]
+
+
+def _plot(name: str, study) -> bytes | None:
+    """One of Optuna's matplotlib plots as PNG; None if there is too little yet."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import optuna.visualization.matplotlib as plots
+    from matplotlib import pyplot
+
+    try:
+        with warnings.catch_warnings():
+            # these plots are "experimental" in Optuna
+            warnings.simplefilter("ignore")
+            axes = getattr(plots, name)(study)
+    except (ValueError, RuntimeError, ImportError) as error:
+        logger.info("%s is left out: %s", name, error)
+        return None
+    first = axes.ravel()[0] if hasattr(axes, "ravel") else axes
+    figure = first.figure
+    figure.set_size_inches(9.0, 4.0)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
+    pyplot.close(figure)
+    return content.getvalue()
