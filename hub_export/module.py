@@ -16,7 +16,7 @@ and with `hub.KerasLayer` frozen or trainable.
 import tensorflow as tf
 
 from byola_tf.checkpoint import Checkpoint
-from byola_tf.embedder import WaveformEncoder
+from byola_tf.waveform_encoder import WaveformEncoder
 
 
 class ExportedModel(WaveformEncoder):
