@@ -13,6 +13,8 @@ from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from byola_tf.waveform_encoder import WaveformEncoder
 
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
 
 class Embedder:
     """Embeds audio with an exported model or a checkpoint; see `load`.
@@ -77,6 +79,28 @@ class Embedder:
         """
         return self.model.frames(self._prepare(waveform, sample_rate))
 
+    def embed_padded(self, waveform, num_samples):
+        """Embeds clips of unequal length, padded to one, as each would be alone.
+
+        Args:
+            waveform: float32 [batch, samples] in [-1, 1], at the model's rate.
+            num_samples: int32 [batch], length of each clip, 1 to `samples`;
+                what follows has no influence.
+
+        Returns:
+            float32 [batch, embedding_size].
+        """
+        return self.model.embed_padded(waveform, num_samples)
+
+    def frames_padded(self, waveform, num_samples) -> dict:
+        """Embeds every frame of padded clips; arguments as in `embed_padded`.
+
+        Returns:
+            what `frames` returns, and `num_frames` int32 [batch], the rows
+            that a clip has; later ones are zero.
+        """
+        return self.model.frames_padded(waveform, num_samples)
+
     def log_mel(self, waveform, sample_rate: int | None = None):
         """The normalised log-mel, float32 [batch, time, mel]."""
         return self.model.log_mel(self._prepare(waveform, sample_rate))
@@ -101,20 +125,28 @@ class Embedder:
         return tf.constant(array)
 
 
-def load(path: str) -> Embedder:
+def load(path: str, precision: str = "float32") -> Embedder:
     """Opens an exported model, a checkpoint or a work directory.
 
     Args:
         path: a local folder.
+        precision: "float32", or "bfloat16": the encoder computes in bfloat16,
+            faster where the hardware does; the log-mel, its normalisation, the
+            pooling over time and what comes out are float32.
 
     Returns:
         `Embedder`: (waveform, sample_rate=None) → [batch, embedding_size].
 
     Raises:
-        UserError: `path` is none of these.
+        UserError: `path` is none of these, or there is no such precision.
     """
     path = os.fspath(path)
-    if checkpoint.is_exported(path):
+    if precision not in _POLICIES:
+        raise UserError(
+            f"`precision` must be one of {', '.join(_POLICIES)}. "
+            f"Received: {precision!r}."
+        )
+    if checkpoint.is_exported(path) and precision == "float32":
         return Embedder(checkpoint.open_exported(path))
     try:
         opened = checkpoint.load(path)
@@ -123,6 +155,11 @@ def load(path: str) -> Embedder:
             "A model must be an exported SavedModel folder (saved_model.pb) or a "
             f"checkpoint. Received: {path!r}. {error}"
         ) from error
+    encoder = opened.encoder
+    if precision != "float32":
+        policy = _POLICIES[precision]
+        encoder = Encoder(opened.config.encoder, name="encoder", dtype=policy)
+        encoder.set_weights(opened.encoder.get_weights())
     return Embedder.from_encoder(
-        opened.encoder, opened.config, opened.statistics, opened.provenance
+        encoder, opened.config, opened.statistics, opened.provenance
     )
