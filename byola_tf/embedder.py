@@ -127,7 +127,7 @@ class Embedder:
             [batch], the rows that a clip has; later ones are zero.
         """
         given = audio_input.as_clips(waveform, sample_rate, self.sample_rate, channels)
-        rows = {}  # index of a clip -> its frame embeddings and timestamps
+        rows = {}  # index of a clip -> float32 [time, embedding_size]
         for group in self._groups(given):
             members = [given[index] for index in group]
             if self._is_long(members[0]):

@@ -33,7 +33,7 @@ STD = flags.DEFINE_float("std", None, "Their standard deviation.")
 
 
 def main() -> None:
-    r"""Exports and says what was checked."""
+    """Exports and says what was checked."""
     workdir = command.required("workdir", WORKDIR.value, "runs/first")
     output = command.required("output", OUTPUT.value, "runs/model")
     statistics = normalize.optional_statistics(MEAN.value, STD.value)
