@@ -35,15 +35,25 @@ class Geometry:
         time_stride: log-mel frames per output frame.
         mel_bins: output bins along mel.
         channels: output channels.
-        first_centre: where the first output frame is centred, log-mel frames.
+        first_seen: first log-mel frame that output frame 0 sees, of a signal
+            without a start; None if that is unknown.
+        last_seen: the last one.
         rounds_up: whether a last part shorter than the stride makes a frame.
     """
 
     time_stride: int
     mel_bins: int
     channels: int
-    first_centre: float
+    first_seen: int | None
+    last_seen: int | None
     rounds_up: bool = False
+
+    @property
+    def first_centre(self) -> float:
+        """Where output frame 0 is centred, log-mel frames."""
+        if self.first_seen is None:
+            return (self.time_stride - 1) / 2
+        return (self.first_seen + self.last_seen) / 2
 
     def num_frames(self, num_log_mel_frames):
         """Output frames of so many log-mel frames, int or int32 tensor."""
@@ -144,7 +154,12 @@ def geometry(encoder_config: EncoderConfig) -> Geometry:
         stride = 2**config.num_blocks
         mel_stride = stride if config.last_block_halves_mel else stride // 2
         mel_bins = config.n_mels // mel_stride
-        return Geometry(stride, mel_bins, config.channels, (stride - 1) / 2)
+        # beside the stride's own frames, each block's convolution of three sees one
+        # of its inputs more on both sides: 1 + 2 + ... + stride / 2
+        context = stride - 1
+        return Geometry(
+            stride, mel_bins, config.channels, -context, stride - 1 + context
+        )
     if config.architecture in ("resnet18", "resnet50"):
         from byola_tf import resnet
 
@@ -221,4 +236,4 @@ def _measure(config: EncoderConfig) -> Geometry:
         )
     stride = round(_LONG / shape[1])
     mel_bins = shape[2] if len(shape) == 4 else 1
-    return Geometry(stride, mel_bins, shape[-1], (stride - 1) / 2)
+    return Geometry(stride, mel_bins, shape[-1], None, None)

@@ -25,13 +25,21 @@ def geometry(encoder_config: EncoderConfig):
     """Shape of the features; see `backbones.Geometry`."""
     from byola_tf.backbones import Geometry
 
-    time_stride, mel_bins = 1, encoder_config.n_mels
-    for along_time, along_mel in _strides(encoder_config):
+    name = encoder_config.architecture
+    # how far the kernels of stem, pooling and stages reach, in inputs of their stage
+    # before and after the stride
+    num_wide = 2 if name == "resnet18" else 1  # 3 x 3 convolutions of a block
+    reach = [(3, 0), (1, 0)] + [(1, num_wide * depth - 1) for depth in _DEPTHS[name]]
+    time_stride, mel_bins, radius = 1, encoder_config.n_mels, 0
+    strides = _strides(encoder_config)
+    for (along_time, along_mel), (before, after) in zip(strides, reach, strict=True):
+        radius += before * time_stride
         time_stride *= along_time
+        radius += after * time_stride
         mel_bins = -(-mel_bins // along_mel)
-    channels = _WIDTHS[-1] * _EXPANSION[encoder_config.architecture]
+    channels = _WIDTHS[-1] * _EXPANSION[name]
     # symmetric padding: output t is centred on input stride * t
-    return Geometry(time_stride, mel_bins, channels, 0.0, rounds_up=True)
+    return Geometry(time_stride, mel_bins, channels, -radius, radius, rounds_up=True)
 
 
 class ResNet(keras.layers.Layer):

@@ -22,11 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 import byola_tf
-from byola_tf import audio, frontend
+from byola_tf import audio, backbones, frontend, receptive_field
 from byola_tf.config import Config
-from byola_tf.encoder import pool_time
 from byola_tf.errors import UserError
-from hub_export import receptive_field
+from byola_tf.pooling import pool_time
 
 _FRAMES_AT_ONCE = 256
 
@@ -57,7 +56,7 @@ class Stream:
         input_samples: length of the input if the model takes one length only.
 
     Attributes:
-        geometry: `receptive_field.Geometry`.
+        geometry: `receptive_field.ReceptiveField`.
         num_samples: samples pushed since the start.
         num_frames: frame embeddings returned since the start.
 
@@ -73,7 +72,7 @@ class Stream:
         step_frames: int = 1,
         input_samples: int | None = None,
     ):
-        self.geometry = receptive_field.geometry(config)
+        self.geometry = _require_receptive_field(config)
         self._frames, self._config = frames, config
         self._input_samples = input_samples
         edge = self.geometry.edge_frames
@@ -223,12 +222,13 @@ class Stream:
 
     def _num_offline(self) -> int:
         """Frame embeddings of the recording as it stands."""
-        front, stride = self._config.frontend, self._config.encoder.time_stride
-        shortest = frontend.minimum_samples(front, stride)
-        return front.num_frames(max(self.num_samples, shortest)) // stride
+        front, encoder = self._config.frontend, self._config.encoder
+        shortest = frontend.minimum_samples(front, encoder.time_stride)
+        log_mel_frames = front.num_frames(max(self.num_samples, shortest))
+        return backbones.geometry(encoder).num_frames(log_mel_frames)
 
     def _joined(self, parts: list) -> Frames:
-        empty = np.zeros((0, self._config.encoder.embedding_size), np.float32)
+        empty = np.zeros((0, self._config.encoder.frame_embedding_size), np.float32)
         embeddings = np.concatenate([empty, *parts])
         index = np.arange(self.num_frames - len(embeddings), self.num_frames)
         starts = index * float(self.geometry.hop)
@@ -246,6 +246,18 @@ class Stream:
                 f"{self._seconds(self.geometry.hop):g} s. Received: {seconds:g} s."
             )
         return count
+
+
+def _require_receptive_field(config: Config) -> receptive_field.ReceptiveField:
+    seen = receptive_field.of(config)
+    known = ("mean+max", "mean", "max")
+    if seen is None or config.encoder.pooling not in known:
+        raise UserError(
+            "A stream needs an encoder whose receptive field is known and whose "
+            f"pooling is one of {known}. Received: {config.encoder.architecture!r} "
+            f"with {config.encoder.pooling!r}. Embed recordings whole instead."
+        )
+    return seen
 
 
 def open_stream(
@@ -270,7 +282,7 @@ def open_stream(
                 "byola_tf.load(MODEL).config of the model it was converted from."
             )
         frames, input_samples = _litert_frames(
-            os.fspath(model), config.encoder.embedding_size, num_threads
+            os.fspath(model), config.encoder.frame_embedding_size, num_threads
         )
         return Stream(frames, config, input_samples=input_samples, **options)
     embedder = byola_tf.load(model) if isinstance(model, (str, os.PathLike)) else model

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import Encoder, audio, checkpoint
+from byola_tf import Encoder, audio, checkpoint, receptive_field
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import module, receptive_field, streaming
+from hub_export import module, streaming
 
 _TINY = {"channels": 8, "hidden_units": 24, "output_units": 16}
 _CONFIGS = {
@@ -34,7 +34,7 @@ def embedders():
     keras.utils.set_random_seed(0)
     for name, config in _CONFIGS.items():
         encoder = Encoder(config.encoder)
-        for normalization in encoder.normalizations:
+        for normalization in encoder.backbone.normalizations:
             normalization.moving_mean.assign(np.random.default_rng(0).normal(size=8))
         found[name] = byola_tf.Embedder.from_encoder(
             encoder, config, Statistics(-7.0, 4.5)
@@ -147,7 +147,7 @@ def test_a_long_recording_at_once_and_in_int16(embedders):
 
 
 def test_frames_come_as_soon_as_their_look_ahead_has_arrived(embedders):
-    geometry = receptive_field.geometry(_CONFIGS["v2"])
+    geometry = receptive_field.of(_CONFIGS["v2"])
     assert (geometry.hop, geometry.look_ahead) == (640, 1472)
     stream = streaming.open_stream(embedders["v2"])
     waveform = _recording(8000)
@@ -160,7 +160,7 @@ def test_frames_come_as_soon_as_their_look_ahead_has_arrived(embedders):
 @pytest.mark.parametrize("name", _CONFIGS)
 def test_the_receptive_field_is_the_models(embedders, name):
     """A change just outside of it is not seen by any frame, one inside by most."""
-    embedder, geometry = embedders[name], receptive_field.geometry(_CONFIGS[name])
+    embedder, geometry = embedders[name], receptive_field.of(_CONFIGS[name])
     waveform = _recording(40_000)
     before = _offline(embedder, waveform)["frame_embeddings"]
     context = geometry.look_ahead - geometry.hop + _CONFIGS[name].frontend.hop_length
@@ -311,7 +311,7 @@ def test_a_real_recording_streams_like_a_file(embedders, shared):
 def test_the_constants_for_phones_in_build_md_are_the_geometry():
     text = (pathlib.Path(__file__).parents[1] / "BUILD.md").read_text()
     for column, name in enumerate(("v2", "v1")):
-        geometry = receptive_field.geometry(_CONFIGS[name])
+        geometry = receptive_field.of(_CONFIGS[name])
         values = {
             "hop": geometry.hop,
             "lookAhead": geometry.look_ahead,

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import BYOL, Encoder, backbones, pooling
+from byola_tf import BYOL, Encoder, backbones, long_recordings, pooling
 from byola_tf.config import (
     AugmentConfig,
     BYOLConfig,
@@ -15,6 +15,7 @@ from byola_tf.config import (
     TrainConfig,
 )
 from byola_tf.errors import UserError
+from byola_tf.normalize import Statistics
 
 FREQUENCY_MEAN = {"local_features": "frequency_mean"}
 RESNET = {"architecture": "resnet18", "mlp": False}
@@ -170,6 +171,21 @@ def test_padding_changes_no_vector(variant):
         expected = variant.frames(log_mel[clip : clip + 1, :length])[0]
         assert len(expected) == count and not frames[clip, count:].any()
         np.testing.assert_allclose(frames[clip, :count], expected, atol=1e-4)
+
+
+def test_windows_of_a_long_recording_equal_the_whole(variant):
+    config = Config(encoder=variant.config)
+    embedder = byola_tf.Embedder.from_encoder(variant, config, Statistics(-8.0, 5.0))
+    waveform = np.random.default_rng(0).normal(0, 0.1, 16_000 * 12).astype("f")
+    whole = embedder.model.frames(waveform[None])["frame_embeddings"][0].numpy()
+    blocks = long_recordings.frame_blocks(
+        lambda window: embedder.model.frames(window)["frame_embeddings"],
+        np.split(waveform, [9_999, 80_000]),
+        1,  # the shortest window that is possible
+        config,
+    )
+    rows = np.concatenate([block.numpy() for block in blocks])
+    np.testing.assert_allclose(rows, whole, atol=1e-5 * np.abs(whole).max())
 
 
 def test_mixed_precision_gives_float32(variant):
