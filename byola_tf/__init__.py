@@ -33,6 +33,7 @@ _MODULES = (
     "losses",
     "normalize",
     "pipeline",
+    "waveform_encoder",
     "waveforms",
 )
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]

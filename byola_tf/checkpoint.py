@@ -91,7 +91,7 @@ def open_exported(path: str):
     """Loads a SavedModel that hub_export wrote.
 
     Returns:
-        the loaded object, with the interface of `embedder.WaveformEncoder`.
+        the loaded object, with the interface of `waveform_encoder.WaveformEncoder`.
 
     Raises:
         UserError: the SavedModel is somebody else's.

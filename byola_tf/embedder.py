@@ -6,119 +6,14 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, checkpoint, frontend
+from byola_tf import audio, checkpoint
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
+from byola_tf.waveform_encoder import WaveformEncoder
 
-
-class WaveformEncoder(tf.Module):
-    """Waveform → log-mel → normalise → encoder, as traced functions.
-
-    The interface of an exported model: callable, with `frames`, `log_mel` and
-    `metadata`. The statistics are variables, so that they can be replaced by
-    those of another corpus.
-
-    Args:
-        encoder: `Encoder`.
-        config: `Config`; `frontend` and `encoder` are used.
-        statistics: `Statistics`.
-        provenance: JSON-ready facts about the training.
-    """
-
-    def __init__(
-        self,
-        encoder: Encoder,
-        config: Config,
-        statistics: Statistics,
-        provenance: dict | None = None,
-    ):
-        super().__init__(name="waveform_encoder")
-        self._encoder = encoder
-        self._config = config
-        self._metadata = describe(config, statistics, provenance or {})
-        self.statistics_mean = _constant_variable(statistics.mean, "mean")
-        self.statistics_std = _constant_variable(statistics.std, "std")
-        waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
-        self.frames = tf.function(self._frames, input_signature=[waveform])
-        self.log_mel = tf.function(self._log_mel, input_signature=[waveform])
-        self.metadata = tf.function(
-            lambda: tf.constant(self._metadata), input_signature=[]
-        )
-
-    @tf.function(reduce_retracing=True)
-    def __call__(self, waveform, training=False):
-        """Embeds clips.
-
-        Args:
-            waveform: float32 [batch, samples], range [-1, 1].
-            training: Python bool: batch statistics and dropout, or neither.
-
-        Returns:
-            float32 [batch, embedding_size].
-        """
-        return self._encoder(self._log_mel(waveform), training=training)
-
-    def _log_mel(self, waveform):
-        waveform = frontend.pad_to_length(
-            waveform,
-            frontend.minimum_samples(
-                self._config.frontend, self._config.encoder.time_stride
-            ),
-        )
-        log_mel = frontend.log_mel_spectrogram(waveform, self._config.frontend)
-        return (log_mel - self.statistics_mean) / self.statistics_std
-
-    def _frames(self, waveform):
-        frame_embeddings = self._encoder.frames(self._log_mel(waveform))
-        shape = tf.shape(frame_embeddings)
-        centres = timestamps(shape[1], self._config)
-        return {
-            "frame_embeddings": frame_embeddings,
-            "timestamps": tf.tile(centres[None], [shape[0], 1]),
-        }
-
-
-def timestamps(num_frames, config: Config):
-    """Centres of frame embeddings, float32 [num_frames], seconds.
-
-    Frame embedding t covers the log-mel frames stride·t ... stride·t +
-    stride - 1, whose own centres are a hop apart and start at zero.
-    """
-    stride = config.encoder.time_stride
-    hop_seconds = config.frontend.hop_length / config.frontend.sample_rate
-    first = (stride - 1) / 2
-    return (tf.range(num_frames, dtype=tf.float32) * stride + first) * hop_seconds
-
-
-def describe(config: Config, statistics: Statistics, provenance: dict) -> str:
-    """The metadata of an exported model, as JSON text."""
-    import byola_tf
-
-    return json.dumps(
-        {
-            "format": "byola-tf",
-            "version": byola_tf.__version__,
-            "sample_rate": config.frontend.sample_rate,
-            "embedding_size": config.encoder.embedding_size,
-            "frame_hop_seconds": config.encoder.time_stride
-            * config.frontend.hop_length
-            / config.frontend.sample_rate,
-            "statistics": {
-                "mean": statistics.mean,
-                "std": statistics.std,
-                "num_crops": statistics.num_crops,
-            },
-            "config": json.loads(config.to_json()),
-            "provenance": provenance,
-        },
-        indent=2,
-    )
-
-
-def _constant_variable(value: float, name: str) -> tf.Variable:
-    return tf.Variable(value, trainable=False, dtype=tf.float32, name=name)
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 class Embedder:
@@ -184,6 +79,28 @@ class Embedder:
         """
         return self.model.frames(self._prepare(waveform, sample_rate))
 
+    def embed_padded(self, waveform, num_samples):
+        """Embeds clips of unequal length, padded to one, as each would be alone.
+
+        Args:
+            waveform: float32 [batch, samples] in [-1, 1], at the model's rate.
+            num_samples: int32 [batch], length of each clip, 1 to `samples`;
+                what follows has no influence.
+
+        Returns:
+            float32 [batch, embedding_size].
+        """
+        return self.model.embed_padded(waveform, num_samples)
+
+    def frames_padded(self, waveform, num_samples) -> dict:
+        """Embeds every frame of padded clips; arguments as in `embed_padded`.
+
+        Returns:
+            what `frames` returns, and `num_frames` int32 [batch], the rows
+            that a clip has; later ones are zero.
+        """
+        return self.model.frames_padded(waveform, num_samples)
+
     def log_mel(self, waveform, sample_rate: int | None = None):
         """The normalised log-mel, float32 [batch, time, mel]."""
         return self.model.log_mel(self._prepare(waveform, sample_rate))
@@ -208,20 +125,28 @@ class Embedder:
         return tf.constant(array)
 
 
-def load(path: str) -> Embedder:
+def load(path: str, precision: str = "float32") -> Embedder:
     """Opens an exported model, a checkpoint or a work directory.
 
     Args:
         path: a local folder.
+        precision: "float32", or "bfloat16": the encoder computes in bfloat16,
+            faster where the hardware does; the log-mel, its normalisation, the
+            pooling over time and what comes out are float32.
 
     Returns:
         `Embedder`: (waveform, sample_rate=None) → [batch, embedding_size].
 
     Raises:
-        UserError: `path` is none of these.
+        UserError: `path` is none of these, or there is no such precision.
     """
     path = os.fspath(path)
-    if checkpoint.is_exported(path):
+    if precision not in _POLICIES:
+        raise UserError(
+            f"`precision` must be one of {', '.join(_POLICIES)}. "
+            f"Received: {precision!r}."
+        )
+    if checkpoint.is_exported(path) and precision == "float32":
         return Embedder(checkpoint.open_exported(path))
     try:
         opened = checkpoint.load(path)
@@ -230,6 +155,11 @@ def load(path: str) -> Embedder:
             "A model must be an exported SavedModel folder (saved_model.pb) or a "
             f"checkpoint. Received: {path!r}. {error}"
         ) from error
+    encoder = opened.encoder
+    if precision != "float32":
+        policy = _POLICIES[precision]
+        encoder = Encoder(opened.config.encoder, name="encoder", dtype=policy)
+        encoder.set_weights(opened.encoder.get_weights())
     return Embedder.from_encoder(
-        opened.encoder, opened.config, opened.statistics, opened.provenance
+        encoder, opened.config, opened.statistics, opened.provenance
     )

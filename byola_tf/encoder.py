@@ -79,13 +79,45 @@ class Encoder(keras.Model):
             self.frames(log_mel, training, dropout_seed), self.config.pooling
         )
 
-    def frames(self, log_mel, training=False, dropout_seed=None):
-        """Embeds every frame; see `call`.
+    def embed_padded(self, log_mel, num_frames):
+        """Embeds clips of unequal length as each would be alone.
+
+        Args:
+            log_mel: float32 [batch, time, mel], normalised.
+            num_frames: int32 [batch], frames that count, at least
+                `config.time_stride`; the others may hold anything finite.
 
         Returns:
-            float32 [batch, time // time_stride, embedding_size].
+            float32 [batch, embedding_size].
         """
-        local = self.local_features(log_mel, training)
+        local = self.local_features(log_mel, num_frames=num_frames)
+        return pool_time(
+            self._append_global(local),
+            self.config.pooling,
+            num_frames // self.config.time_stride,
+        )
+
+    def frames(self, log_mel, training=False, dropout_seed=None, num_frames=None):
+        """Embeds every frame; see `call`.
+
+        Args:
+            log_mel: see `call`.
+            training: see `call`.
+            dropout_seed: see `call`.
+            num_frames: see `embed_padded`; only without `training`.
+
+        Returns:
+            float32 [batch, time // time_stride, embedding_size]; zero after
+            the first num_frames // time_stride.
+        """
+        local = self.local_features(log_mel, training, num_frames)
+        features = self._append_global(local, training, dropout_seed)
+        if num_frames is not None:
+            features = _mask(features, num_frames // self.config.time_stride)
+        return features
+
+    def _append_global(self, local, training=False, dropout_seed=None):
+        """The MLP's features after, or in place of, those that it is fed with."""
         hidden = keras.ops.relu(self.hidden(local))
         if training and self.config.dropout:
             hidden = _dropout(hidden, self.config.dropout, dropout_seed)
@@ -94,11 +126,11 @@ class Encoder(keras.Model):
             features = tf.concat([local, features], axis=-1)
         return tf.cast(features, tf.float32)
 
-    def local_features(self, log_mel, training=False):
-        """The flattened convolution features of every frame.
+    def local_features(self, log_mel, training=False, num_frames=None):
+        """The flattened convolution features of every frame; see `frames`.
 
         Returns:
-            float32 [batch, time // time_stride, local_units].
+            [batch, time // time_stride, local_units] in the compute dtype.
         """
         log_mel = tf.convert_to_tensor(log_mel)
         if log_mel.shape.rank != 3 or log_mel.shape[-1] != self.config.n_mels:
@@ -109,7 +141,10 @@ class Encoder(keras.Model):
         features = tf.expand_dims(
             tf.cast(log_mel, self.compute_dtype), -1
         )  # [batch, time, mel, 1]
-        for convolution, normalization in self._blocks():
+        for block, (convolution, normalization) in enumerate(self._blocks()):
+            if num_frames is not None:
+                # zero, as the convolution's own padding at the end of a clip
+                features = _mask(features, num_frames // 2**block)
             features = normalization(convolution(features), training=training)
             features = self.pool(keras.ops.relu(features))
         shape = tf.shape(features)
@@ -119,24 +154,44 @@ class Encoder(keras.Model):
         return zip(self.convolutions, self.normalizations, strict=True)
 
 
-def pool_time(frame_embeddings, pooling: str = "mean+max"):
+def pool_time(frame_embeddings, pooling: str = "mean+max", num_frames=None):
     """Pools frames to one vector a clip.
 
     Args:
         frame_embeddings: float32 [batch, time, units].
         pooling: "mean+max" (their element-wise sum, as published), "mean" or
             "max".
+        num_frames: int32 [batch]: only so many frames of each clip count, at
+            least one; the others must be finite. All when None.
 
     Returns:
         float32 [batch, units].
     """
-    if pooling == "mean":
+    pooled = []
+    if "mean" in pooling:
+        pooled.append(_mean_over_time(frame_embeddings, num_frames))
+    if "max" in pooling:
+        if num_frames is not None:
+            frame_embeddings = _mask(
+                frame_embeddings, num_frames, frame_embeddings.dtype.min
+            )
+        pooled.append(tf.reduce_max(frame_embeddings, axis=1))
+    return tf.add_n(pooled)
+
+
+def _mean_over_time(frame_embeddings, num_frames):
+    if num_frames is None:
         return tf.reduce_mean(frame_embeddings, axis=1)
-    if pooling == "max":
-        return tf.reduce_max(frame_embeddings, axis=1)
-    return tf.reduce_mean(frame_embeddings, axis=1) + tf.reduce_max(
-        frame_embeddings, axis=1
-    )
+    total = tf.reduce_sum(_mask(frame_embeddings, num_frames), axis=1)
+    return total / tf.cast(num_frames, total.dtype)[:, None]
+
+
+def _mask(features, num_frames, value=0.0):
+    """Replaces [batch, time, ...] from `num_frames` int32 [batch] on by `value`."""
+    counts = tf.sequence_mask(num_frames, tf.shape(features)[1])
+    while counts.shape.rank < features.shape.rank:
+        counts = counts[..., None]
+    return tf.where(counts, features, tf.cast(value, features.dtype))
 
 
 def _dropout(features, rate: float, seed):

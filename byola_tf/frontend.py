@@ -30,6 +30,44 @@ def log_mel_spectrogram(waveform, frontend_config: FrontendConfig):
     Raises:
         ValueError: `waveform` is not rank 2.
     """
+    waveform = _require_batch(waveform)
+    config = frontend_config
+    waveform = pad_to_length(waveform, minimum_samples(config, time_stride=1))
+    half = config.n_fft // 2
+    padded = tf.pad(waveform, [[0, 0], [half, half]], mode="REFLECT")
+    return _log_mel_of_frames(padded, config)
+
+
+def padded_log_mel_spectrogram(
+    waveform, num_samples, frontend_config: FrontendConfig, time_stride: int = 1
+):
+    """Computes log-mel energies of clips of unequal length in one batch.
+
+    Each clip's frames are those that it has alone: it is zero-padded to the
+    minimum and reflected at its own end.
+
+    Args:
+        waveform: float32 [batch, samples]; whatever follows the samples that
+            count has no influence.
+        num_samples: int32 [batch], samples that count, at most `samples`.
+        frontend_config: `FrontendConfig`.
+        time_stride: see `minimum_samples`.
+
+    Returns:
+        float32 [batch, time, mel] and int32 [batch], the number of frames of
+        each clip; frames beyond it are finite and mean nothing.
+    """
+    waveform = _require_batch(waveform)
+    config = frontend_config
+    minimum = minimum_samples(config, time_stride)
+    is_sound = tf.sequence_mask(num_samples, tf.shape(waveform)[1])
+    waveform = pad_to_length(tf.where(is_sound, waveform, 0.0), minimum)
+    length = tf.maximum(num_samples, minimum)
+    padded = _reflect_ends(waveform, length, config.n_fft // 2)
+    return _log_mel_of_frames(padded, config), 1 + length // config.hop_length
+
+
+def _require_batch(waveform):
     waveform = tf.convert_to_tensor(waveform)
     if waveform.dtype != tf.float32:
         raise ValueError(
@@ -41,10 +79,29 @@ def log_mel_spectrogram(waveform, frontend_config: FrontendConfig):
             "`waveform` must have shape [batch, samples]. "
             f"Received: {waveform.shape}. Add a batch axis to a single clip."
         )
-    config = frontend_config
-    waveform = pad_to_length(waveform, minimum_samples(config, time_stride=1))
-    half = config.n_fft // 2
-    padded = tf.pad(waveform, [[0, 0], [half, half]], mode="REFLECT")
+    return waveform
+
+
+def _reflect_ends(waveform, length, margin: int):
+    """Reflects `margin` samples at the start and at each clip's own end.
+
+    Args:
+        waveform: float32 [batch, samples].
+        length: int32 [batch], more than `margin`.
+        margin: samples.
+
+    Returns:
+        float32 [batch, margin + samples + margin].
+    """
+    positions = tf.range(-margin, tf.shape(waveform)[1] + margin)
+    last = length[:, None] - 1
+    source = last - tf.abs(last - tf.abs(positions)[None])
+    # negative beyond the reflection, where nothing is asked for
+    return tf.gather(waveform, tf.maximum(source, 0), batch_dims=1)
+
+
+def _log_mel_of_frames(padded, config: FrontendConfig):
+    """Log-mels of waveforms that already have their margins."""
     frames = tf.signal.frame(padded, config.n_fft, config.hop_length)
     spectrum = tf.signal.rfft(frames * _window(config))  # [batch, time, n_fft/2+1]
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))

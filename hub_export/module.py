@@ -7,6 +7,12 @@ from one sample up. A loaded model offers
     model.frames(waveform)            frame_embeddings [batch, time', d] and
                                       timestamps [batch, time'], seconds
     model.log_mel(waveform)           normalised log-mel [batch, time, mel]
+    model.embed_padded(waveform, num_samples)
+                                      clips of unequal length, int32 [batch]:
+                                      each the vector that it has alone
+    model.frames_padded(waveform, num_samples)
+                                      as `frames`, and num_frames int32 [batch];
+                                      rows beyond are zero
     model.metadata()                  JSON text
 
 and the signatures `serving_default` and `frames`. It opens with `hub.load`,
@@ -16,7 +22,7 @@ and with `hub.KerasLayer` frozen or trainable.
 import tensorflow as tf
 
 from byola_tf.checkpoint import Checkpoint
-from byola_tf.embedder import WaveformEncoder
+from byola_tf.waveform_encoder import WaveformEncoder
 
 
 class ExportedModel(WaveformEncoder):

@@ -1,0 +1,173 @@
+"""Waveform to embedding in one graph: what an exported model is made of."""
+
+import json
+
+import tensorflow as tf
+
+from byola_tf import frontend
+from byola_tf.config import Config
+from byola_tf.encoder import Encoder
+from byola_tf.normalize import Statistics
+
+
+class WaveformEncoder(tf.Module):
+    """Waveform → log-mel → normalise → encoder, as traced functions.
+
+    The interface of an exported model: callable, with `frames`, `log_mel`,
+    `embed_padded`, `frames_padded` and `metadata`. The statistics are variables,
+    so that they can be replaced by those of another corpus.
+
+    Args:
+        encoder: `Encoder`.
+        config: `Config`; `frontend` and `encoder` are used.
+        statistics: `Statistics`.
+        provenance: JSON-ready facts about the training.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        config: Config,
+        statistics: Statistics,
+        provenance: dict | None = None,
+    ):
+        super().__init__(name="waveform_encoder")
+        self._encoder = encoder
+        self._config = config
+        self._metadata = describe(config, statistics, provenance or {})
+        self.statistics_mean = _constant_variable(statistics.mean, "mean")
+        self.statistics_std = _constant_variable(statistics.std, "std")
+        waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
+        self.frames = tf.function(self._frames, input_signature=[waveform])
+        self.log_mel = tf.function(self._log_mel, input_signature=[waveform])
+        padded = [waveform, tf.TensorSpec([None], tf.int32, name="num_samples")]
+        self.embed_padded = tf.function(self._embed_padded, input_signature=padded)
+        self.frames_padded = tf.function(self._frames_padded, input_signature=padded)
+        self.metadata = tf.function(
+            lambda: tf.constant(self._metadata), input_signature=[]
+        )
+
+    @tf.function(reduce_retracing=True)
+    def __call__(self, waveform, training=False):
+        """Embeds clips.
+
+        Args:
+            waveform: float32 [batch, samples], range [-1, 1].
+            training: Python bool: batch statistics and dropout, or neither.
+
+        Returns:
+            float32 [batch, embedding_size].
+        """
+        return self._encoder(self._log_mel(waveform), training=training)
+
+    def _log_mel(self, waveform):
+        waveform = frontend.pad_to_length(
+            waveform,
+            frontend.minimum_samples(
+                self._config.frontend, self._config.encoder.time_stride
+            ),
+        )
+        log_mel = frontend.log_mel_spectrogram(waveform, self._config.frontend)
+        return self._normalize(log_mel)
+
+    def _normalize(self, log_mel):
+        return (log_mel - self.statistics_mean) / self.statistics_std
+
+    def _frames(self, waveform):
+        frame_embeddings = self._encoder.frames(self._log_mel(waveform))
+        shape = tf.shape(frame_embeddings)
+        centres = timestamps(shape[1], self._config)
+        return {
+            "frame_embeddings": frame_embeddings,
+            "timestamps": tf.tile(centres[None], [shape[0], 1]),
+        }
+
+    def _embed_padded(self, waveform, num_samples):
+        """Embeds clips of unequal length as each would be alone.
+
+        Args:
+            waveform: float32 [batch, samples], range [-1, 1].
+            num_samples: int32 [batch], length of each clip, 1 to `samples`;
+                what follows has no influence.
+
+        Returns:
+            float32 [batch, embedding_size].
+        """
+        log_mel, num_frames = self._padded_log_mel(waveform, num_samples)
+        return self._encoder.embed_padded(log_mel, num_frames)
+
+    def _frames_padded(self, waveform, num_samples):
+        """Embeds every frame of clips of unequal length; see `_embed_padded`.
+
+        Returns:
+            `frame_embeddings` float32 [batch, time, embedding_size],
+            `timestamps` float32 [batch, time] and `num_frames` int32 [batch],
+            the rows that a clip has; later ones are zero.
+        """
+        log_mel, num_frames = self._padded_log_mel(waveform, num_samples)
+        frame_embeddings = self._encoder.frames(log_mel, num_frames=num_frames)
+        num_frames = num_frames // self._config.encoder.time_stride
+        shape = tf.shape(frame_embeddings)
+        centres = tf.tile(timestamps(shape[1], self._config)[None], [shape[0], 1])
+        has_sound = tf.sequence_mask(num_frames, shape[1])
+        return {
+            "frame_embeddings": frame_embeddings,
+            "timestamps": tf.where(has_sound, centres, 0.0),
+            "num_frames": num_frames,
+        }
+
+    def _padded_log_mel(self, waveform, num_samples):
+        longest = tf.shape(waveform)[1]
+        in_range = tf.reduce_all((num_samples >= 1) & (num_samples <= longest))
+        message = "`num_samples` must be 1 to the width of `waveform`. Received:"
+        with tf.control_dependencies(
+            [tf.debugging.Assert(in_range, [message, num_samples, longest])]
+        ):
+            log_mel, num_frames = frontend.padded_log_mel_spectrogram(
+                waveform,
+                tf.identity(num_samples),
+                self._config.frontend,
+                self._config.encoder.time_stride,
+            )
+        return self._normalize(log_mel), num_frames
+
+
+def timestamps(num_frames, config: Config):
+    """Centres of frame embeddings, float32 [num_frames], seconds.
+
+    Frame embedding t covers the log-mel frames stride·t ... stride·t +
+    stride - 1, whose own centres are a hop apart and start at zero.
+    """
+    stride = config.encoder.time_stride
+    hop_seconds = config.frontend.hop_length / config.frontend.sample_rate
+    first = (stride - 1) / 2
+    return (tf.range(num_frames, dtype=tf.float32) * stride + first) * hop_seconds
+
+
+def describe(config: Config, statistics: Statistics, provenance: dict) -> str:
+    """The metadata of an exported model, as JSON text."""
+    import byola_tf
+
+    return json.dumps(
+        {
+            "format": "byola-tf",
+            "version": byola_tf.__version__,
+            "sample_rate": config.frontend.sample_rate,
+            "embedding_size": config.encoder.embedding_size,
+            "frame_hop_seconds": config.encoder.time_stride
+            * config.frontend.hop_length
+            / config.frontend.sample_rate,
+            "statistics": {
+                "mean": statistics.mean,
+                "std": statistics.std,
+                "num_crops": statistics.num_crops,
+            },
+            "config": json.loads(config.to_json()),
+            "provenance": provenance,
+        },
+        indent=2,
+    )
+
+
+def _constant_variable(value: float, name: str) -> tf.Variable:
+    return tf.Variable(value, trainable=False, dtype=tf.float32, name=name)
