@@ -13,7 +13,7 @@ from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from byola_tf.waveform_encoder import WaveformEncoder
 
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_POLICIES = {"float32": "float32", "bfloat16": "bfloat16"}
 
 
 class Embedder:

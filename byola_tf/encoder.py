@@ -17,12 +17,13 @@ class Encoder(keras.Model):
 
     Args:
         encoder_config: `EncoderConfig`.
-        dtype: Keras dtype policy, e.g. "mixed_bfloat16"; frames and embeddings
-            are float32 in any case.
+        dtype: Keras dtype policy, e.g. "mixed_bfloat16" to train or "bfloat16"
+            to embed; frames and embeddings are float32 in any case.
     """
 
     def __init__(self, encoder_config: EncoderConfig, **kwargs):
-        super().__init__(**kwargs)
+        # not autocast: what is computed from variables here is float32
+        super().__init__(autocast=False, **kwargs)
         config = encoder_config
         self.config = config
         self.convolutions, self.normalizations = [], []
@@ -145,7 +146,12 @@ class Encoder(keras.Model):
             if num_frames is not None:
                 # zero, as the convolution's own padding at the end of a clip
                 features = _mask(features, num_frames // 2**block)
-            features = normalization(convolution(features), training=training)
+            if training:
+                features = normalization(convolution(features), training=True)
+            else:
+                features = heads.normalized_convolution(
+                    features, convolution, normalization
+                )
             features = self.pool(keras.ops.relu(features))
         shape = tf.shape(features)
         return tf.reshape(features, [shape[0], shape[1], self.config.local_units])
