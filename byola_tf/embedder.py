@@ -6,18 +6,36 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, checkpoint
+from byola_tf import checkpoint, clips, long_recordings, normalize
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.normalization_monitor import NormalizationMonitor
 from byola_tf.normalize import Statistics
-from byola_tf.waveform_encoder import WaveformEncoder
+from byola_tf.waveform_encoder import WaveformEncoder, timestamps
 
+# audio that goes through the encoder at a time: enough to keep it busy
+_SECONDS_AT_A_TIME = 32.0
 _POLICIES = {"float32": "float32", "bfloat16": "bfloat16"}
 
 
 class Embedder:
     """Embeds audio with an exported model or a checkpoint; see `load`.
+
+    It takes whatever holds samples: NumPy arrays or tensors, int16 (scaled by its
+    type) or floating in [-1, 1], of any length and rate:
+
+        embedder(waveform)                      [samples] or [batch, samples]
+        embedder([first, second])               clips of any lengths, each [samples]
+                                                or [samples, channels]
+        embedder(waveform, sample_rate=44100)   resampled to the model's rate
+        embedder(stereo, channels="last")       one clip [samples, channels]
+
+    Channels are averaged. Clips of similar length are embedded together, long
+    recordings window by window: memory does not grow with the audio. Every clip
+    gets what it gets alone.
+
+    Warns (`NormalizationWarning`) when the model's statistics do not fit the audio.
 
     Attributes:
         model: the `WaveformEncoder`, or the SavedModel with its interface.
@@ -36,6 +54,8 @@ class Embedder:
         self.provenance = metadata["provenance"]
         self.sample_rate = metadata["sample_rate"]
         self.embedding_size = metadata["embedding_size"]
+        self._samples_at_a_time = int(_SECONDS_AT_A_TIME * self.sample_rate)
+        self._watch_normalization()
 
     @classmethod
     def from_encoder(
@@ -50,34 +70,78 @@ class Embedder:
         Downstream statistics differ from the training corpus's; the published
         evaluation uses the downstream ones.
 
+        Args:
+            mean: of the log-mels of the audio to come.
+            std: their standard deviation.
+
         Returns:
             itself.
+
+        Raises:
+            UserError: not finite, or `std` not positive.
         """
-        self.statistics = Statistics(float(mean), float(std))
-        self.model.statistics_mean.assign(mean)
-        self.model.statistics_std.assign(std)
+        self.statistics = normalize.checked_statistics(mean, std)
+        self.model.statistics_mean.assign(self.statistics.mean)
+        self.model.statistics_std.assign(self.statistics.std)
+        self._watch_normalization()
         return self
 
-    def __call__(self, waveform, sample_rate: int | None = None):
+    def __call__(self, waveform, sample_rate=None, channels: str | None = None):
         """Embeds clips.
 
         Args:
-            waveform: float [batch, samples] or [samples] in [-1, 1], or int16.
-            sample_rate: its rate, Hz, if not the model's: it is resampled.
+            waveform: [samples], [batch, samples] or a list of clips; see the class.
+            sample_rate: its rate, Hz, if not the model's; for a list also one a
+                clip.
+            channels: "last" for one clip [samples, channels], "first" for
+                [channels, samples]; in a list "last" is understood.
 
         Returns:
-            float32 [batch, embedding_size].
-        """
-        return self.model(self._prepare(waveform, sample_rate), training=False)
+            float32 [batch, embedding_size], one vector a clip.
 
-    def frames(self, waveform, sample_rate: int | None = None) -> dict:
+        Raises:
+            UserError: not audio; says what is expected.
+        """
+        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        groups = self._groups(given)
+        if len(groups) == 1 and not self._is_long(given[0]):
+            return self._embed(*clips.read_padded(given))
+        vectors = np.empty([len(given), self.embedding_size], np.float32)
+        for group in groups:
+            members = [given[index] for index in group]
+            if self._is_long(members[0]):
+                blocks = self._frame_blocks(members[0])
+                pooling = self.config.encoder.pooling
+                vectors[group[0]] = long_recordings.pool(blocks, pooling)
+            else:
+                vectors[group] = self._embed(*clips.read_padded(members))
+        return tf.convert_to_tensor(vectors)
+
+    def frames(self, waveform, sample_rate=None, channels: str | None = None) -> dict:
         """Embeds every frame; arguments as in a call.
 
         Returns:
-            `frame_embeddings` float32 [batch, time, embedding_size] and
-            `timestamps` float32 [batch, time], centres in seconds.
+            `frame_embeddings` float32 [batch, time, embedding_size];
+            `timestamps` float32 [batch, time], centres in seconds: a row covers
+            half of `frame_hop_seconds` on both sides; `num_frames` int32
+            [batch], the rows that a clip has; later ones are zero.
         """
-        return self.model.frames(self._prepare(waveform, sample_rate))
+        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        rows = {}  # index of a clip -> its frame embeddings and timestamps
+        for group in self._groups(given):
+            members = [given[index] for index in group]
+            if self._is_long(members[0]):
+                blocks = [block.numpy() for block in self._frame_blocks(members[0])]
+                rows[group[0]] = np.concatenate(blocks)
+                continue
+            waveforms, num_samples = clips.read_padded(members)
+            self._monitor(waveforms, num_samples.min())
+            outputs = self.model.frames_padded(waveforms, num_samples)
+            counts = outputs["num_frames"].numpy()
+            embeddings = outputs["frame_embeddings"].numpy()
+            for index, count, own in zip(group, counts, embeddings, strict=True):
+                rows[index] = own[:count]
+        return self._stack_rows([rows[index] for index in range(len(given))])
 
     def embed_padded(self, waveform, num_samples):
         """Embeds clips of unequal length, padded to one, as each would be alone.
@@ -90,42 +154,85 @@ class Embedder:
         Returns:
             float32 [batch, embedding_size].
         """
+        self._monitor(waveform, np.min(num_samples))
         return self.model.embed_padded(waveform, num_samples)
 
     def frames_padded(self, waveform, num_samples) -> dict:
         """Embeds every frame of padded clips; arguments as in `embed_padded`.
 
         Returns:
-            what `frames` returns, and `num_frames` int32 [batch], the rows
-            that a clip has; later ones are zero.
+            what `frames` returns.
         """
+        self._monitor(waveform, np.min(num_samples))
         return self.model.frames_padded(waveform, num_samples)
 
-    def log_mel(self, waveform, sample_rate: int | None = None):
-        """The normalised log-mel, float32 [batch, time, mel]."""
-        return self.model.log_mel(self._prepare(waveform, sample_rate))
+    def log_mel(self, waveform, sample_rate=None, channels: str | None = None):
+        """The normalised log-mel of clips of one length; arguments as in a call.
 
-    def _prepare(self, waveform, sample_rate):
-        array = np.asarray(waveform)
-        if array.dtype == np.int16:
-            array = audio.from_pcm16(array)
-        if not np.issubdtype(array.dtype, np.floating):
+        Returns:
+            float32 [batch, time, mel].
+        """
+        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        waveforms, num_samples = clips.read_padded(given)
+        if num_samples.min() < num_samples.max():
             raise UserError(
-                "`waveform` must be float in [-1, 1] or int16. "
-                f"Received: {array.dtype}."
+                "Clips must have one length for their log-mels. Received: "
+                f"{num_samples.min()} to {num_samples.max()} samples. Pass them one "
+                "by one."
             )
-        array = np.atleast_2d(array.astype(np.float32))
-        if array.ndim != 2 or not array.size:
-            raise UserError(
-                "`waveform` must have shape [samples] or [batch, samples], with at "
-                f"least one sample. Received: {array.shape}."
-            )
-        if sample_rate is not None:
-            array = audio.resample(array.T, sample_rate, self.sample_rate).T
-        return tf.constant(array)
+        return self.model.log_mel(waveforms)
+
+    def _embed(self, waveforms, num_samples):
+        self._monitor(waveforms, num_samples.min())
+        if num_samples.min() == waveforms.shape[1]:
+            return self.model(tf.constant(waveforms), training=False)
+        return self.model.embed_padded(waveforms, num_samples)
+
+    def _is_long(self, clip) -> bool:
+        return clip.num_samples > self._samples_at_a_time
+
+    def _groups(self, given) -> list[list[int]]:
+        lengths = [clip.num_samples for clip in given]
+        return clips.group_by_length(lengths, self._samples_at_a_time)
+
+    def _frame_blocks(self, clip):
+        def frames(waveform):
+            self._monitor(waveform)
+            return self.model.frames(tf.constant(waveform))["frame_embeddings"]
+
+        return long_recordings.frame_blocks(
+            frames, clip.blocks(), self._samples_at_a_time, self.config
+        )
+
+    def _stack_rows(self, rows: list[np.ndarray]) -> dict:
+        num_frames = np.array([len(own) for own in rows], np.int32)
+        if len(rows) == 1:
+            stacked = rows[0][None]
+        else:
+            shape = [len(rows), num_frames.max(), self.embedding_size]
+            stacked = np.zeros(shape, np.float32)
+            for place, own in zip(stacked, rows, strict=True):
+                place[: len(own)] = own
+        centres = timestamps(num_frames.max(), self.config).numpy()
+        has_sound = np.arange(num_frames.max()) < num_frames[:, None]
+        return {
+            "frame_embeddings": tf.convert_to_tensor(stacked),
+            "timestamps": tf.constant(np.where(has_sound, centres, np.float32(0))),
+            "num_frames": tf.constant(num_frames),
+        }
+
+    def _watch_normalization(self) -> None:
+        self._monitor = NormalizationMonitor(
+            self.model.log_mel, self.config.frontend, self.statistics
+        )
 
 
-def load(path: str, precision: str = "float32") -> Embedder:
+def load(
+    path: str,
+    precision: str = "float32",
+    mean: float | None = None,
+    std: float | None = None,
+) -> Embedder:
     """Opens an exported model, a checkpoint or a work directory.
 
     Args:
@@ -133,13 +240,29 @@ def load(path: str, precision: str = "float32") -> Embedder:
         precision: "float32", or "bfloat16": the encoder computes in bfloat16,
             faster where the hardware does; the log-mel, its normalisation, the
             pooling over time and what comes out are float32.
+        mean: of another corpus's log-mels, in place of the training corpus's;
+            the published evaluation uses those of the downstream task.
+        std: goes with `mean`.
 
     Returns:
         `Embedder`: (waveform, sample_rate=None) → [batch, embedding_size].
 
     Raises:
-        UserError: `path` is none of these, or there is no such precision.
+        UserError: `path` is none of these, or the others are out of range.
     """
+    if (mean is None) != (std is None):
+        raise UserError(
+            "`mean` and `std` must be given together. "
+            f"Received: mean {mean}, std {std}."
+        )
+    statistics = None if mean is None else normalize.checked_statistics(mean, std)
+    embedder = _open(path, precision)
+    if statistics is not None:
+        embedder.with_statistics(statistics.mean, statistics.std)
+    return embedder
+
+
+def _open(path: str, precision: str) -> Embedder:
     path = os.fspath(path)
     if precision not in _POLICIES:
         raise UserError(

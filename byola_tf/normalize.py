@@ -48,6 +48,21 @@ class Statistics:
             ) from error
 
 
+def checked_statistics(mean: float, std: float) -> Statistics:
+    """Statistics that somebody typed in.
+
+    Raises:
+        UserError: not finite, or `std` not positive.
+    """
+    if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+        raise UserError(
+            "`mean` and `std` must be finite, and `std` positive. Received: mean "
+            f"{mean}, std {std}. Give the mean and standard deviation of log-mels, "
+            "about -7 and 4."
+        )
+    return Statistics(float(mean), float(std))
+
+
 class StatisticsAccumulator:
     """Mean and variance of a stream in float64, by Chan's parallel update.
 
