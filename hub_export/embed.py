@@ -84,9 +84,7 @@ def _progress(num_files: int, num_resumed: int):
     """A bar over the files that shows how many seconds of audio a second takes."""
     from train_lib import progress
 
-    bar = progress.bar(
-        None, num_files, "embedding", unit="file", initial=num_resumed
-    )
+    bar = progress.bar(None, num_files, "embedding", unit="file", initial=num_resumed)
     seconds = 0.0
 
     def tell(entry):

@@ -75,5 +75,5 @@ def batches(
 
 
 def _padded(length: int) -> int:
-    step = max(1, 1 << (length.bit_length() - 4))
+    step = 1 << max(0, length.bit_length() - 4)
     return -(-length // step) * step
