@@ -7,6 +7,7 @@ interrupted run ends with the table of an uninterrupted one.
 """
 
 import dataclasses
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -124,21 +125,10 @@ def embed_corpus(
     listed = [part.finished() for part in parts]
     num_resumed = sum(len(entries) for entries in listed if entries is not None)
     tell = progress(len(paths), num_resumed) if progress else lambda entry: None
-    missing = [index for index, entries in enumerate(listed) if entries is None]
-    recordings = _read_ahead(
-        [path for index in missing for path in chunks[index]],
-        embedder.sample_rate,
-        options.batch_seconds,
-        num_workers,
-    )
     maker = recording_rows.RowMaker(
         embedder, options.frames, options.segment_seconds, options.batch_seconds
     )
-    for index in missing:
-        with parts[index].writer() as writer:
-            for group in _groups(recordings, len(chunks[index]), maker):
-                _embed_group(group, maker, writer, tell)
-        listed[index] = writer.listed
+    _make_missing(parts, chunks, listed, maker, num_workers, tell)
 
     entries = [entry for part in listed for entry in part]
     errors = {entry.path: entry.error for entry in entries if entry.error}
@@ -148,24 +138,18 @@ def embed_corpus(
             f"`--audio` must match readable files. Received: {len(paths)} files, none "
             f"of them usable. The first: {next(iter(errors.values()))}"
         )
-    num_rows = sum(entry.num_rows for entry in entries)
-    embedding_tables.write(
-        output,
-        lambda: _pieces(parts, listed),
-        num_rows,
-        {
-            "model": os.path.basename(os.path.abspath(model)),
-            "front_end_hash": frontend.fingerprint(
-                embedder.config.frontend,
-                embedder.statistics.mean,
-                embedder.statistics.std,
-            ),
-        },
+    table = embedding_tables.Table(
+        num_rows=sum(entry.num_rows for entry in entries),
+        dtype=dtype,
+        rows=lambda: itertools.chain.from_iterable(part.rows() for part in parts),
+        paths=lambda: (entry.path for entry in entries for _ in range(entry.num_rows)),
+        constants=_constants(model, embedder),
     )
+    embedding_tables.write(output, table)
     embedding_tables.write_errors(output, errors)
     shutil.rmtree(folder)
     return Summary(
-        num_rows,
+        table.num_rows,
         len(entries) - len(errors),
         embedder.embedding_size,
         sum(entry.seconds for entry in entries),
@@ -186,11 +170,32 @@ def _model_version(model: str) -> str:
     return files.fingerprint(sorted(map(files.canonical, found)))
 
 
-def _read_ahead(paths, sample_rate, limit_seconds, num_workers) -> Iterator:
-    def read(path):
-        return recording_rows.read(path, sample_rate, limit_seconds)
+def _constants(model: str, embedder) -> dict[str, str]:
+    """Columns that are the same for all rows."""
+    statistics = embedder.statistics
+    return {
+        "model": os.path.basename(os.path.abspath(model)),
+        "front_end_hash": frontend.fingerprint(
+            embedder.config.frontend, statistics.mean, statistics.std
+        ),
+    }
 
-    return parallel.in_order(read, paths, num_workers)
+
+def _make_missing(parts, chunks, listed, maker, num_workers: int, tell) -> None:
+    """Makes the parts that `listed` has no recordings of, and enters them there."""
+    missing = [index for index, entries in enumerate(listed) if entries is None]
+
+    def read(path):
+        limit_seconds = maker.batch_samples / maker.sample_rate
+        return recording_rows.read(path, maker.sample_rate, limit_seconds)
+
+    paths = [path for index in missing for path in chunks[index]]
+    recordings = parallel.in_order(read, paths, num_workers)
+    for index in missing:
+        with parts[index].writer() as writer:
+            for group in _groups(recordings, len(chunks[index]), maker):
+                _embed_group(group, maker, writer, tell)
+        listed[index] = writer.listed
 
 
 def _groups(recordings, count: int, maker) -> Iterator[list]:
@@ -227,11 +232,3 @@ def _embed_group(group, maker, writer, tell) -> None:
         except UserError as error:
             writer.fail(recording.path, str(error))
         tell(writer.listed[-1])
-
-
-def _pieces(parts, listed) -> Iterator:
-    """Yields the table, each row with its path."""
-    for part, entries in zip(parts, listed, strict=True):
-        names = (entry.path for entry in entries for _ in range(entry.num_rows))
-        for rows in part.rows():
-            yield [next(names) for _ in range(len(rows))], rows

@@ -1,7 +1,9 @@
 """Tables of embeddings as Parquet and NPZ files, written a few rows at a time."""
 
 import csv
+import dataclasses
 import io
+import itertools
 import os
 import uuid
 import zipfile
@@ -12,17 +14,34 @@ import numpy as np
 from byola_tf import files
 from byola_tf.errors import UserError
 
-# yields pieces of the table: paths [rows] and records of `row_dtype` [rows]
-Pieces = Callable[[], Iterable[tuple[list[str], np.ndarray]]]
-
 _ROW_GROUP_BYTES = 64 << 20
+
+
+@dataclasses.dataclass
+class Table:
+    """What is to be written.
+
+    Attributes:
+        num_rows: at least one.
+        dtype: of a row; see `embedding_parts.row_dtype`.
+        rows: iterates over the rows in order, some at a time, [rows].
+        paths: iterates over the path of every row.
+        constants: name -> text, the same for all rows: columns of a Parquet
+            table, scalars of an NPZ.
+    """
+
+    num_rows: int
+    dtype: np.dtype
+    rows: Callable[[], Iterable[np.ndarray]]
+    paths: Callable[[], Iterable[str]]
+    constants: dict[str, str]
 
 
 def check_format(path: str) -> None:
     """Refuses what cannot be written, before the work begins.
 
     Raises:
-        UserError: another extension, no such folder, or pyarrow is missing.
+        UserError: another extension, a folder, or pyarrow is missing.
     """
     extension = os.path.splitext(path)[1]
     if extension not in _WRITERS:
@@ -36,19 +55,16 @@ def check_format(path: str) -> None:
         _pyarrow()
 
 
-def write(path: str, pieces: Pieces, num_rows: int, constants: dict[str, str]) -> None:
+def write(path: str, table: Table) -> None:
     """Writes a table, which appears under its name when it is complete.
 
     Args:
         path: `.parquet` or `.npz`.
-        pieces: gives the rows in order; called once for each column of an NPZ.
-        num_rows: how many there are, at least one.
-        constants: name -> text, the same for all rows: columns of a Parquet
-            table, scalars of an NPZ.
+        table: `Table`.
     """
     temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
     try:
-        _WRITERS[os.path.splitext(path)[1]](temporary, pieces, num_rows, constants)
+        _WRITERS[os.path.splitext(path)[1]](temporary, table)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -76,78 +92,70 @@ def write_errors(output: str, errors: dict[str, str]) -> None:
     files.write_text(path, text.getvalue())
 
 
-def _write_parquet(path, pieces, num_rows, constants) -> None:
+def _write_parquet(path: str, table: Table) -> None:
     pyarrow = _pyarrow()
-    writer = None
-    try:
-        for names, rows in _row_groups(pieces()):
-            vectors = np.ascontiguousarray(rows["embedding"])
-            columns = {
-                "path": pyarrow.array([_text(name) for name in names]),
-                "start_s": pyarrow.array(rows["start_s"]),
-                "end_s": pyarrow.array(rows["end_s"]),
-                **{
-                    name: pyarrow.array([text] * len(rows))
-                    for name, text in constants.items()
-                },
-                "embedding": pyarrow.FixedSizeListArray.from_arrays(
-                    pyarrow.array(vectors.ravel()), vectors.shape[1]
-                ),
-            }
-            table = pyarrow.table(columns)
-            if writer is None:
-                texts = ["path", *constants]  # few values, many rows
-                writer = pyarrow.parquet.ParquetWriter(
-                    path, table.schema, use_dictionary=texts
-                )
-            writer.write_table(table)
-    finally:
-        if writer is not None:
-            writer.close()
+    schema = pyarrow.schema(
+        [
+            ("path", pyarrow.string()),
+            ("start_s", pyarrow.float64()),
+            ("end_s", pyarrow.float64()),
+            *[(name, pyarrow.string()) for name in table.constants],
+            ("embedding", pyarrow.list_(pyarrow.float32(), *_vector_shape(table))),
+        ]
+    )
+    paths = map(_text, table.paths())
+    texts = ["path", *table.constants]  # few values, many rows
+    with pyarrow.parquet.ParquetWriter(path, schema, use_dictionary=texts) as writer:
+        for rows in _row_groups(table.rows()):
+            vectors = pyarrow.array(rows["embedding"].ravel())
+            columns = [
+                list(itertools.islice(paths, len(rows))),
+                rows["start_s"],
+                rows["end_s"],
+                *[[text] * len(rows) for text in table.constants.values()],
+                pyarrow.FixedSizeListArray.from_arrays(vectors, *_vector_shape(table)),
+            ]
+            writer.write_table(pyarrow.table(columns, schema))
 
 
-def _row_groups(pieces) -> Iterator[tuple[list[str], np.ndarray]]:
+def _vector_shape(table: Table) -> tuple[int]:
+    return table.dtype["embedding"].shape
+
+
+def _row_groups(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Joins pieces to row groups of a size that readers like."""
-    names, waiting, size = [], [], 0
-    for piece_names, rows in pieces:
-        names += piece_names
+    waiting, size = [], 0
+    for rows in pieces:
         waiting.append(rows)
         size += rows.nbytes
         if size >= _ROW_GROUP_BYTES:
-            yield names, np.concatenate(waiting)
-            names, waiting, size = [], [], 0
+            yield np.concatenate(waiting)
+            waiting, size = [], 0
     if waiting:
-        yield names, np.concatenate(waiting)
+        yield np.concatenate(waiting)
 
 
-def _write_npz(path, pieces, num_rows, constants) -> None:
-    width = max(len(_text(name)) for names, _ in pieces() for name in names)
-    _, first = next(iter(pieces()))
-    columns = {
-        "path": (f"<U{width}", (), lambda names, rows: [_text(n) for n in names]),
-        **{
-            name: (
-                first[name].dtype,
-                first[name].shape[1:],
-                lambda _, rows, name=name: rows[name],
-            )
-            for name in first.dtype.names
-        },
-    }
+def _write_npz(path: str, table: Table) -> None:
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
-        for name, (dtype, shape, column) in columns.items():
-            dtype = np.dtype(dtype)
-            with _member(archive, name, name == "path") as member:
-                _write_header(member, dtype, (num_rows, *shape))
-                for names, rows in pieces():
-                    values = np.ascontiguousarray(column(names, rows), dtype)
-                    member.write(values.tobytes())
-        for name, text in constants.items():
-            with _member(archive, name, False) as member:
+        width = max(len(_text(name)) for name in table.paths())
+        with _member(archive, "path", compressed=True) as member:
+            dtype = np.dtype(f"<U{width}")
+            _write_header(member, dtype, (table.num_rows,))
+            paths = map(_text, table.paths())
+            while some := list(itertools.islice(paths, 4096)):
+                member.write(np.array(some, dtype).tobytes())
+        for name in table.dtype.names:
+            dtype, shape = table.dtype[name].base, table.dtype[name].shape
+            with _member(archive, name) as member:
+                _write_header(member, dtype, (table.num_rows, *shape))
+                for rows in table.rows():
+                    member.write(rows[name].tobytes())
+        for name, text in table.constants.items():
+            with _member(archive, name) as member:
                 np.lib.format.write_array(member, np.array(text))
 
 
-def _member(archive, name: str, compressed: bool):
+def _member(archive, name: str, compressed: bool = False):
     # without a date: equal tables, equal bytes
     information = zipfile.ZipInfo(f"{name}.npy")
     if compressed:  # each path comes many times, padded to the longest
