@@ -4,8 +4,10 @@ import importlib
 
 import pytest
 
+from byola_tf import Encoder
 from byola_tf.config import Config
 from train_lib import config_flag
+from train_lib.configs import byola_mobile
 
 pytestmark = pytest.mark.newest_smoke
 
@@ -32,6 +34,17 @@ def test_v2_defaults_are_the_published_sizes():
     config = Config()
     assert (config.unit_samples, config.unit_frames) == (15200, 96)
     assert config.encoder.embedding_size == 3072
+
+
+def test_a_mobile_encoder_in_int8_takes_less_than_1_5_megabytes():
+    config = byola_mobile.get_config()
+    weights = Encoder(config.encoder).count_params()
+    assert weights == 1_415_872
+    # a full-integer file of it had 49,920 bytes beside the weights
+    assert weights + 50_000 < 1_500_000
+    v2 = Config()
+    v2.encoder.hidden_units = v2.encoder.output_units = 768
+    assert config == v2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,329 @@
+"""Frame embeddings of a stream, e.g. a microphone's, as its samples arrive.
+
+    stream = streaming.open_stream("runs/model")
+    for samples in microphone:  # any number at a time, 16 kHz, mono
+        embeddings, seconds = stream.push(samples)
+        if stream.num_frames:
+            last_second = stream.window_embedding(1.0)
+    embeddings, seconds = stream.flush()
+
+What comes out equals `frames` of the whole recording, whatever the chunks. A frame
+embedding sees a bounded piece of audio (see `receptive_field`), so the stream keeps
+that much and computes on a window that starts on the recording's own grid of frames;
+the rows that see the window's edges are dropped. The recording's edges are the
+model's own: its start is the start of the first window, its end that of the last one.
+"""
+
+import collections
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+import byola_tf
+from byola_tf import audio, frontend
+from byola_tf.config import Config
+from byola_tf.encoder import pool_time
+from byola_tf.errors import UserError
+from hub_export import receptive_field
+
+_FRAMES_AT_ONCE = 256
+
+
+class Frames(NamedTuple):
+    """Frame embeddings in order.
+
+    Attributes:
+        frame_embeddings: float32 [time, embedding_size].
+        timestamps: float64 [time], centres, seconds since the stream's start.
+    """
+
+    frame_embeddings: np.ndarray
+    timestamps: np.ndarray
+
+
+class Stream:
+    """Turns chunks of audio into frame embeddings; see `open_stream`.
+
+    Not for several threads at a time.
+
+    Args:
+        frames: model, float32 [1, samples] → [1, time, embedding_size].
+        config: `Config` of the model.
+        window_seconds: longest `window_embedding`.
+        step_frames: frame embeddings that are computed together. With 1 each
+            comes at once; with 20 they come every 0.8 s, at a tenth of the cost.
+        input_samples: length of the input if the model takes one length only.
+
+    Attributes:
+        geometry: `receptive_field.Geometry`.
+        num_samples: samples pushed since the start.
+        num_frames: frame embeddings returned since the start.
+
+    Raises:
+        UserError: `input_samples` is too short for a frame embedding.
+    """
+
+    def __init__(
+        self,
+        frames: Callable,
+        config: Config,
+        window_seconds: float = 1.0,
+        step_frames: int = 1,
+        input_samples: int | None = None,
+    ):
+        self.geometry = receptive_field.geometry(config)
+        self._frames, self._config = frames, config
+        self._input_samples = input_samples
+        edge = self.geometry.edge_frames
+        if input_samples is None:
+            at_once = max(step_frames, _FRAMES_AT_ONCE)
+            capacity = self.geometry.num_samples(edge + at_once)
+        else:
+            at_once = self.geometry.num_final(input_samples) - edge
+            capacity = input_samples
+        if at_once < 1:
+            raise UserError(
+                "The model's window must hold the receptive field of a frame, "
+                f"{self.geometry.num_samples(edge + 1)} samples. Received: "
+                f"{input_samples}. Convert it with more --seconds."
+            )
+        if not 1 <= step_frames <= at_once:
+            raise UserError(
+                f"`step_frames` must lie in 1 ... {at_once} for this model. "
+                f"Received: {step_frames}."
+            )
+        self._step_frames = step_frames
+        self._buffer = np.zeros(capacity, np.float32)
+        self._recent = collections.deque(maxlen=self._count(window_seconds))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything: the next sample is the first of a recording."""
+        self.num_samples = self.num_frames = 0
+        self._first = 0  # frame at whose start the buffer starts
+        self._filled = 0  # samples in the buffer
+        self._ended = False
+        self._recent.clear()
+
+    def push(self, samples) -> Frames:
+        """Takes the next samples.
+
+        Args:
+            samples: float [samples] in [-1, 1], or int16, any number, at the
+                model's sample rate.
+
+        Returns:
+            `Frames` that have become final.
+
+        Raises:
+            UserError: wrong shape or type, or the stream has been flushed.
+        """
+        samples = _checked(samples)
+        if self._ended:
+            raise UserError(
+                "`push` must not follow `flush`, which ends the recording. "
+                f"Received: {len(samples)} samples more. Call `reset` to start another."
+            )
+        parts, position = [], 0
+        while position < len(samples):
+            taken = samples[position : position + len(self._buffer) - self._filled]
+            if taken.dtype == np.int16:
+                taken = audio.from_pcm16(taken)
+            self._buffer[self._filled : self._filled + len(taken)] = taken
+            self._filled += len(taken)
+            self.num_samples += len(taken)
+            position += len(taken)
+            ready = self.geometry.num_final(self.num_samples) - self.num_frames
+            if ready >= self._step_frames:
+                parts.append(self._advance())
+        return self._joined(parts)
+
+    def flush(self) -> Frames:
+        """Ends the recording.
+
+        With a model that takes one length only, the recording ends in silence
+        instead: the last rows are those of the recording with zeros after it.
+
+        Returns:
+            the remaining `Frames`.
+        """
+        if self._ended or not self.num_samples:
+            self._ended = True
+            return self._joined([])
+        total = self._num_offline()
+        if self._input_samples is None:
+            window = self._buffer[: self._filled]
+            rows = [self._rows(window, total)]
+        else:
+            silence = self.geometry.num_samples(total) - self.num_samples
+            rows = [self.push(np.zeros(max(silence, 0), np.float32)).frame_embeddings]
+            if total > self.num_frames:
+                rows.append(self._advance())
+        self._ended = True
+        return self._joined(rows)
+
+    def window_embedding(self, seconds: float | None = None) -> np.ndarray:
+        """Embeds the latest audio.
+
+        Args:
+            seconds: duration, rounded to whole frames; `window_seconds` of the
+                constructor when None.
+
+        Returns:
+            float32 [embedding_size]: the last frame embeddings that are final,
+            pooled over time as the model pools a clip; all there are at the start
+            of a recording.
+
+        Raises:
+            UserError: longer than `window_seconds`, or no frame is final yet.
+        """
+        count = self._recent.maxlen if seconds is None else self._count(seconds)
+        if count > self._recent.maxlen:
+            raise UserError(
+                "`seconds` must not exceed the stream's `window_seconds`, "
+                f"{self._recent.maxlen * self._seconds(self.geometry.hop):g}. "
+                f"Received: {seconds:g}."
+            )
+        if not self._recent:
+            missing = self.geometry.look_ahead - self.num_samples
+            raise UserError(
+                "A window embedding needs one final frame. Received: "
+                f"{self.num_samples} samples. Push {missing} more, or flush."
+            )
+        recent = np.stack(list(self._recent)[-count:])
+        return pool_time(recent[None], self._config.encoder.pooling)[0].numpy()
+
+    def _advance(self) -> np.ndarray:
+        """Computes what is final and drops samples that nothing needs."""
+        final = self.geometry.num_final(self.num_samples)
+        if self._input_samples is None:
+            # no more than needed: a steady stream has windows of one shape
+            window = self._buffer[: self.geometry.num_samples(final - self._first)]
+        else:
+            # rows that see what lies behind the last sample are not final
+            window = self._buffer
+            window[self._filled :] = 0
+        rows = self._rows(window, final)
+        first = max(0, final - self.geometry.edge_frames)
+        dropped = (first - self._first) * self.geometry.hop
+        kept = self._buffer[dropped : self._filled].copy()
+        self._buffer[: len(kept)] = kept
+        self._first, self._filled = first, len(kept)
+        return rows
+
+    def _rows(self, window: np.ndarray, end: int) -> np.ndarray:
+        """Frame embeddings `num_frames` to `end` from a window's samples."""
+        rows = np.asarray(self._frames(window[None]))[0]
+        rows = rows[self.num_frames - self._first : end - self._first]
+        self.num_frames = end
+        self._recent.extend(row.copy() for row in rows[-self._recent.maxlen :])
+        return rows
+
+    def _num_offline(self) -> int:
+        """Frame embeddings of the recording as it stands."""
+        front, stride = self._config.frontend, self._config.encoder.time_stride
+        shortest = frontend.minimum_samples(front, stride)
+        return front.num_frames(max(self.num_samples, shortest)) // stride
+
+    def _joined(self, parts: list) -> Frames:
+        empty = np.zeros((0, self._config.encoder.embedding_size), np.float32)
+        embeddings = np.concatenate([empty, *parts])
+        index = np.arange(self.num_frames - len(embeddings), self.num_frames)
+        starts = index * float(self.geometry.hop)
+        return Frames(embeddings, self._seconds(starts + self.geometry.center))
+
+    def _seconds(self, samples):
+        return samples / self._config.frontend.sample_rate
+
+    def _count(self, seconds: float) -> int:
+        """Frame embeddings in a duration."""
+        count = round(seconds / self._seconds(self.geometry.hop))
+        if count < 1:
+            raise UserError(
+                "A window must last for one frame at least, "
+                f"{self._seconds(self.geometry.hop):g} s. Received: {seconds:g} s."
+            )
+        return count
+
+
+def open_stream(
+    model, config: Config | None = None, num_threads: int = 1, **options
+) -> Stream:
+    """Starts a stream over a model.
+
+    Args:
+        model: path for `byola_tf.load`, an `Embedder`, or the path of a .tflite file
+            that has the signature `frames`.
+        config: `Config` of the model that a .tflite file was converted from.
+        num_threads: of a .tflite file.
+        **options: `window_seconds` and `step_frames` of `Stream`.
+
+    Raises:
+        UserError: `model` is no model, cannot give frames, or `config` is another's.
+    """
+    if str(model).endswith(".tflite"):
+        if config is None:
+            raise UserError(
+                "`config` must be given with a .tflite file. Received: none. Use "
+                "byola_tf.load(MODEL).config of the model it was converted from."
+            )
+        frames, input_samples = _litert_frames(
+            os.fspath(model), config.encoder.embedding_size, num_threads
+        )
+        return Stream(frames, config, input_samples=input_samples, **options)
+    embedder = byola_tf.load(model) if isinstance(model, (str, os.PathLike)) else model
+    return Stream(
+        lambda waveform: embedder.model.frames(waveform)["frame_embeddings"],
+        embedder.config,
+        **options,
+    )
+
+
+def _litert_frames(path: str, embedding_size: int, num_threads: int):
+    """The signature `frames` of a file, and its input's length if it is fixed."""
+    try:
+        from ai_edge_litert import interpreter as litert
+    except ImportError as error:
+        raise UserError(
+            "A .tflite file needs the package ai-edge-litert, which is not installed. "
+            "Install it: pip install 'byola-tf[export]'."
+        ) from error
+    try:
+        interpreter = litert.Interpreter(path, num_threads=num_threads)
+    except ValueError as error:
+        raise UserError(
+            f"`model` must be a readable .tflite file. Received: {path!r}: {error}."
+        ) from error
+    signatures = list(interpreter.get_signature_list())
+    if "frames" not in signatures:
+        raise UserError(
+            "`model` must have the signature 'frames'. Received: "
+            f"{path!r} with {signatures}. Use a float file of hub_export.tflite."
+        )
+    runner = interpreter.get_signature_runner("frames")
+    ((name, details),) = runner.get_input_details().items()
+    length = details["shape_signature"][-1]
+    found = runner.get_output_details()["frame_embeddings"]["shape"][-1]
+    if found != embedding_size:
+        raise UserError(
+            f"`config` must be that of {path!r}, whose frame embeddings have {found} "
+            f"entries. Received: one with {embedding_size}."
+        )
+    return (
+        lambda waveform: runner(**{name: waveform})["frame_embeddings"],
+        None if length < 0 else int(length),
+    )
+
+
+def _checked(samples) -> np.ndarray:
+    """A chunk as an array, int16 or floating [samples]."""
+    samples = np.asarray(samples)
+    known = samples.dtype == np.int16 or np.issubdtype(samples.dtype, np.floating)
+    if samples.ndim != 1 or not known:
+        raise UserError(
+            "`samples` must be float in [-1, 1] or int16, of shape [samples]. "
+            f"Received: {samples.dtype} {samples.shape}."
+        )
+    return samples
