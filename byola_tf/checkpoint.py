@@ -53,6 +53,19 @@ def save(folder: str, checkpoint: Checkpoint) -> None:
     checkpoint.encoder.save_weights(os.path.join(folder, WEIGHTS_FILE))
 
 
+def with_statistics(opened: Checkpoint, statistics: Statistics) -> Checkpoint:
+    """The same encoder for audio with other statistics.
+
+    Returns:
+        a `Checkpoint` with `statistics`; those of the training corpus stay in
+        its provenance as `training_statistics`.
+    """
+    provenance = dict(opened.provenance)
+    own = dataclasses.asdict(opened.statistics)
+    provenance.setdefault("training_statistics", own)
+    return dataclasses.replace(opened, statistics=statistics, provenance=provenance)
+
+
 def is_checkpoint(path: str) -> bool:
     """Whether `path` is a checkpoint folder."""
     return all(

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import checkpoint, clips, long_recordings, normalize
+from byola_tf import audio_input, checkpoint, long_recordings, normalize
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
@@ -102,10 +102,10 @@ class Embedder:
         Raises:
             UserError: not audio; says what is expected.
         """
-        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        given = audio_input.as_clips(waveform, sample_rate, self.sample_rate, channels)
         groups = self._groups(given)
         if len(groups) == 1 and not self._is_long(given[0]):
-            return self._embed(*clips.read_padded(given))
+            return self._embed(*audio_input.read_padded(given))
         vectors = np.empty([len(given), self.embedding_size], np.float32)
         for group in groups:
             members = [given[index] for index in group]
@@ -114,7 +114,7 @@ class Embedder:
                 pooling = self.config.encoder.pooling
                 vectors[group[0]] = long_recordings.pool(blocks, pooling)
             else:
-                vectors[group] = self._embed(*clips.read_padded(members))
+                vectors[group] = self._embed(*audio_input.read_padded(members))
         return tf.convert_to_tensor(vectors)
 
     def frames(self, waveform, sample_rate=None, channels: str | None = None) -> dict:
@@ -126,15 +126,15 @@ class Embedder:
             half of `frame_hop_seconds` on both sides; `num_frames` int32
             [batch], the rows that a clip has; later ones are zero.
         """
-        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
-        rows = {}  # index of a clip -> its frame embeddings and timestamps
+        given = audio_input.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        rows = {}  # index of a clip -> float32 [time, embedding_size]
         for group in self._groups(given):
             members = [given[index] for index in group]
             if self._is_long(members[0]):
                 blocks = [block.numpy() for block in self._frame_blocks(members[0])]
                 rows[group[0]] = np.concatenate(blocks)
                 continue
-            waveforms, num_samples = clips.read_padded(members)
+            waveforms, num_samples = audio_input.read_padded(members)
             self._monitor(waveforms, num_samples.min())
             outputs = self.model.frames_padded(waveforms, num_samples)
             counts = outputs["num_frames"].numpy()
@@ -172,8 +172,8 @@ class Embedder:
         Returns:
             float32 [batch, time, mel].
         """
-        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
-        waveforms, num_samples = clips.read_padded(given)
+        given = audio_input.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        waveforms, num_samples = audio_input.read_padded(given)
         if num_samples.min() < num_samples.max():
             raise UserError(
                 "Clips must have one length for their log-mels. Received: "
@@ -193,7 +193,7 @@ class Embedder:
 
     def _groups(self, given) -> list[list[int]]:
         lengths = [clip.num_samples for clip in given]
-        return clips.group_by_length(lengths, self._samples_at_a_time)
+        return audio_input.group_by_length(lengths, self._samples_at_a_time)
 
     def _frame_blocks(self, clip):
         def frames(waveform):
@@ -250,12 +250,7 @@ def load(
     Raises:
         UserError: `path` is none of these, or the others are out of range.
     """
-    if (mean is None) != (std is None):
-        raise UserError(
-            "`mean` and `std` must be given together. "
-            f"Received: mean {mean}, std {std}."
-        )
-    statistics = None if mean is None else normalize.checked_statistics(mean, std)
+    statistics = normalize.optional_statistics(mean, std)
     embedder = _open(path, precision)
     if statistics is not None:
         embedder.with_statistics(statistics.mean, statistics.std)

@@ -12,7 +12,7 @@ from byola_tf.normalize import Statistics
 _SOUND_SECONDS = 5.0
 _SECONDS_A_CALL = 10.0
 _MEAN_RANGE = (-1.75, 2.25)
-_STD_RANGE = (0.1, 2.0)
+_STD_RANGE = (0.05, 2.0)
 _CALLS_BETWEEN = 10
 _FLOOR = math.log(EPSILON)
 
@@ -27,7 +27,7 @@ class NormalizationMonitor:
     Judged are five seconds of sound, collected over as many calls as that takes;
     frames of digital silence, whose every bin lies at the logarithm's floor, do
     not count. Far is a mean outside -1.75 ... 2.25 or a standard deviation outside
-    0.1 ... 2. Under the statistics of AudioSet, FSD50K, ESC-10 and FSDD alike, none
+    0.05 ... 2. Under the statistics of AudioSet, FSD50K, ESC-10 and FSDD alike, none
     of the 3,400 clips of ESC-10 and FSDD leaves these ranges even alone (extremes:
     means -1.50 and 1.95, deviations 0.12 and 1.63). Samples that were not scaled to
     [-1, 1] and statistics of another front end do.

@@ -63,6 +63,22 @@ def checked_statistics(mean: float, std: float) -> Statistics:
     return Statistics(float(mean), float(std))
 
 
+def optional_statistics(mean: float | None, std: float | None) -> Statistics | None:
+    """Statistics of two options; None when neither is given.
+
+    Raises:
+        UserError: one is given, or see `checked_statistics`.
+    """
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        raise UserError(
+            "`mean` and `std` must be given together. "
+            f"Received: mean {mean}, std {std}. Give both or neither."
+        )
+    return checked_statistics(mean, std)
+
+
 class StatisticsAccumulator:
     """Mean and variance of a stream in float64, by Chan's parallel update.
 

@@ -7,16 +7,18 @@ import tensorflow as tf
 from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
 from byola_tf.errors import UserError
+from byola_tf.normalize import Statistics
 from hub_export import check, module
 
 
-def export(workdir: str, output: str) -> float:
+def export(workdir: str, output: str, statistics: Statistics | None = None) -> float:
     """Exports the newest checkpoint of a work directory.
 
     Args:
-        workdir: work directory or checkpoint folder.
+        workdir: work directory, checkpoint folder or exported model.
         output: folder for the SavedModel; an older model there is replaced
             once the new one has been checked.
+        statistics: of another corpus, in place of the training corpus's.
 
     Returns:
         the largest difference between reloaded and in-memory embeddings,
@@ -27,7 +29,10 @@ def export(workdir: str, output: str) -> float:
         ParityError: the reloaded model computes something else.
     """
     check_output(output)
-    return write(checkpoint.load(workdir), output)
+    opened = checkpoint.load(workdir)
+    if statistics is not None:
+        opened = checkpoint.with_statistics(opened, statistics)
+    return write(opened, output)
 
 
 def check_output(output: str) -> None:
@@ -57,6 +62,6 @@ def write(opened: checkpoint.Checkpoint, output: str) -> float:
             file.write(reloaded.metadata().numpy().decode() + "\n")
         return check.assert_same_embeddings(
             lambda waveform: reloaded(tf.constant(waveform), training=False),
-            in_memory,
+            in_memory.model,
             opened.config.frontend.sample_rate,
         )

@@ -223,16 +223,19 @@ def _refuse_channels(array: np.ndarray) -> None:
 
 
 def _check_clip(array: np.ndarray, name: str) -> None:
-    if array.ndim == 2 and array.shape[1] > _MAX_CHANNELS:
+    if array.ndim == 1 or array.shape[1] <= _MAX_CHANNELS:
+        return
+    if array.shape[0] <= _MAX_CHANNELS:
         raise UserError(
             f"{name} must be [samples] or [samples, channels]. "
             f"Received: {array.shape}, which looks like [channels, samples]. "
             'Pass channels="first", or an array [batch, samples] if these are clips.'
-            if array.shape[0] <= _MAX_CHANNELS
-            else f"{name} must have at most {_MAX_CHANNELS} channels. "
-            f"Received: {array.shape}. Pass an array [batch, samples] without "
-            "`channels` if these are clips."
         )
+    raise UserError(
+        f"{name} must have at most {_MAX_CHANNELS} channels. "
+        f"Received: {array.shape}. Pass an array [batch, samples] without "
+        "`channels` if these are clips."
+    )
 
 
 def _rates(sample_rate, num_clips: int, target_rate: int) -> list[int]:
