@@ -31,8 +31,8 @@ class HubLayer(keras.layers.Layer):
 
     A saved Keras model carries the graph and the weights: it needs neither the
     folder nor the machine it was made on. A graph is a program, so open files
-    that you trust. Touch `byola_tf.HubLayer` before `keras.saving.load_model`,
-    which makes the class known to Keras.
+    that you trust. `keras.saving.load_model` knows the class once `byola_tf.HubLayer`
+    has been named, be it in `custom_objects`.
 
     Args:
         path: folder of the exported model.
