@@ -87,10 +87,12 @@ class HubLayer(keras.layers.Layer):
         Returns:
             float32 [batch, embedding_size].
         """
-        if len(waveform.shape) != 2:
+        dtype = tf.as_dtype(waveform.dtype)
+        if len(waveform.shape) != 2 or not dtype.is_floating:
             raise UserError(
-                "`waveform` must have shape [batch, samples]. Received: "
-                f"{tuple(waveform.shape)}. Make one clip a batch: waveform[None]."
+                "`waveform` must be float [batch, samples] in [-1, 1]. Received: "
+                f"{dtype.name} {tuple(waveform.shape)}. waveform[None] makes one clip "
+                "a batch; divide 16-bit samples by 32768."
             )
         self._check_weights()
         training = bool(training and self.trainable)

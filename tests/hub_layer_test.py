@@ -166,5 +166,6 @@ def test_misuse_is_explained(exported, tmp_path):
     with pytest.raises(UserError, match="must be float32"):
         byola_tf.HubLayer(exported, dtype="mixed_bfloat16")
     layer = byola_tf.HubLayer(exported)
-    with pytest.raises(UserError, match=r"\[batch, samples\]"):
-        layer(np.zeros(100, "f"))
+    for waveform in (np.zeros(100, "f"), np.zeros((1, 100), np.int16)):
+        with pytest.raises(UserError, match=r"float \[batch, samples\]"):
+            layer(waveform)
