@@ -17,6 +17,7 @@ _PUBLIC = {
     "BYOL": "byol",
     "Embedder": "embedder",
     "load": "embedder",
+    "HubLayer": "hub_layer",
     "UserError": "errors",
 }
 _MODULES = (
@@ -31,6 +32,8 @@ _MODULES = (
     "errors",
     "frontend",
     "heads",
+    "hear",
+    "hub_layer",
     "losses",
     "normalize",
     "pipeline",

@@ -12,19 +12,15 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-import soundfile
 import soxr
 import tensorflow as tf
 
-from byola_tf import audio_files, audio_headers
+from byola_tf import audio_blocks, audio_files, audio_headers
 from byola_tf.errors import UserError
 
 EXTENSIONS = audio_files.EXTENSIONS
 find_files = audio_files.find_files
 missing_wav_bytes = audio_headers.missing_wav_bytes
-
-_READ_FRAMES = 1 << 22
-_LOSSY = ("mp3", "vorbis", "other")
 
 _ONE_SAMPLE_WAV = (
     b"RIFF&\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0@\x1f\0\0\x80>\0\0\2\0\x10\0data\2\0\0\0\0\0"
@@ -67,11 +63,11 @@ def decode(path: str) -> tuple[np.ndarray, int]:
     try:
         # opening a pipe waits for its writer, for ever
         if "://" not in path and not stat.S_ISREG(os.stat(path).st_mode):
-            raise AudioError(_unusable(path, "it is not a regular file"))
+            raise AudioError(unusable(path, "it is not a regular file"))
         with tf.io.gfile.GFile(path, "rb") as file:
             content = file.read()
     except (tf.errors.OpError, OSError) as error:
-        raise AudioError(_unusable(path, f"it cannot be read ({error})")) from error
+        raise AudioError(unusable(path, f"it cannot be read ({error})")) from error
     return decode_bytes(content, path)
 
 
@@ -88,70 +84,16 @@ def decode_bytes(content: bytes, name: str) -> tuple[np.ndarray, int]:
     """
     try:
         header = audio_headers.read_header(content)
-        samples, rate = _read_soundfile(header.stream)
-        with np.errstate(over="ignore", invalid="ignore"):
-            waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-        peak = max(waveform.max(), -waveform.min())
-        if not peak <= _max_peak(header.encoding):
-            raise audio_headers.BrokenAudio(_bad_peak(peak))
-    except audio_headers.BrokenAudio as error:
-        raise AudioError(_unusable(name, str(error))) from error
-    return np.ascontiguousarray(waveform), rate
-
-
-class _Sequential(soundfile.SoundFile):
-    """A file that is read once from its start.
-
-    soundfile seeks after every read, which fails in a FLAC stream of unknown
-    length.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _read_soundfile(stream: bytes) -> tuple[np.ndarray, int]:
-    """Decodes with libsndfile.
-
-    Returns:
-        float32 [samples, channels] and the rate in Hz.
-    """
-    blocks = []
-    try:
-        with _Sequential(io.BytesIO(stream)) as file:
-            expected, rate = file.frames, file.samplerate
-            # in pieces: no memory for samples that only the header promises
-            size = max(1, min(expected, _READ_FRAMES))
-            blocks.append(file.read(size, "float32", always_2d=True))
-            while len(blocks[-1]) == size and len(blocks) * size < expected:
-                blocks.append(file.read(size, "float32", always_2d=True))
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        reason = str(error).rpartition(">: ")[2]
-        raise audio_headers.BrokenAudio(f"it does not decode ({reason})") from error
-    audio_headers.check_rate(rate)
-    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    if not len(samples):
-        raise audio_headers.BrokenAudio("it has no samples")
-    if len(samples) < expected < 2**60:  # libsndfile's "unknown" is 2**63 - 1
-        raise audio_headers.BrokenAudio(
-            f"it is truncated: {len(samples)} of {expected} samples"
+        rate, *blocks = audio_blocks.mono_blocks(
+            io.BytesIO(header.stream), header.encoding
         )
-    return samples, rate
+    except audio_headers.BrokenAudio as error:
+        raise AudioError(unusable(name, str(error))) from error
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), rate
 
 
-def _max_peak(encoding: str) -> float:
-    # what a damaged MP3 decodes to has no bounds; a file of floating-point
-    # numbers may have the range of 32-bit integers
-    return 100.0 if encoding in _LOSSY else 2.0**32
-
-
-def _bad_peak(peak: float) -> str:
-    if np.isfinite(peak):
-        return f"its samples reach {peak:.3g} times full scale"
-    return "it has NaN or infinite samples"
-
-
-def _unusable(path: str, reason: str) -> str:
+def unusable(path: str, reason: str) -> str:
+    """The message of an `AudioError`; the reason reads "it ..."."""
     return f"{path!r} must be a readable audio file, but {reason}."
 
 
@@ -206,7 +148,7 @@ def decode_op(content, name="the file") -> tuple[tf.Tensor, tf.Tensor]:
     def by_tensorflow_io(decoder, encoding):
         waveform = tf.reduce_mean(decoder(content), axis=1)
         peak = tf.reduce_max(tf.abs(waveform))
-        is_sound = (tf.size(waveform) > 0) & (peak <= _max_peak(encoding))
+        is_sound = (tf.size(waveform) > 0) & (peak <= audio_blocks.max_peak(encoding))
         reason = "it is damaged or has NaN, infinite or no samples"
         message = tf.strings.join(["`", name, f"` must be audio, but {reason}."])
         with tf.control_dependencies([tf.Assert(is_sound, [message])]):
@@ -241,7 +183,7 @@ def _choose_decoder(encodings: tuple[str, ...], content: bytes, name: bytes):
         header = audio_headers.read_header(content)
     except audio_headers.BrokenAudio as error:
         path = name.decode(errors="replace")
-        raise AudioError(_unusable(path, str(error))) from error
+        raise AudioError(unusable(path, str(error))) from error
     if header.is_plain and header.encoding in encodings:
         index = encodings.index(header.encoding)
     else:

@@ -74,7 +74,8 @@ class ConvolutionBlocks(keras.layers.Layer):
     supports_padding = True
 
     def __init__(self, encoder_config: EncoderConfig, **kwargs):
-        super().__init__(name="backbone", **kwargs)
+        # not autocast: what is computed from variables here is float32
+        super().__init__(name="backbone", autocast=False, **kwargs)
         self.config = config = encoder_config
         policy = self.dtype_policy
         self.convolutions, self.normalizations, self.pools = [], [], []
@@ -115,7 +116,12 @@ class ConvolutionBlocks(keras.layers.Layer):
             if num_frames is not None:
                 # zero, as the convolution's own padding at the end of a clip
                 features = mask_time(features, num_frames // 2**block)
-            features = normalization(convolution(features), training=training)
+            if training:
+                features = normalization(convolution(features), training=True)
+            else:
+                features = heads.normalized_convolution(
+                    features, convolution, normalization
+                )
             features = pool(keras.ops.relu(features))
         return features
 

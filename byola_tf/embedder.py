@@ -22,7 +22,7 @@ from byola_tf.waveform_encoder import WaveformEncoder, timestamps
 
 # audio that goes through the encoder at a time: enough to keep it busy
 _SECONDS_AT_A_TIME = 32.0
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_POLICIES = {"float32": "float32", "bfloat16": "bfloat16"}
 
 
 class Embedder:

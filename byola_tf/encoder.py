@@ -18,12 +18,13 @@ class Encoder(keras.Model):
 
     Args:
         encoder_config: `EncoderConfig`.
-        dtype: Keras dtype policy, e.g. "mixed_bfloat16"; frames and embeddings
-            are float32 in any case.
+        dtype: Keras dtype policy, e.g. "mixed_bfloat16" to train or "bfloat16"
+            to embed; frames and embeddings are float32 in any case.
     """
 
     def __init__(self, encoder_config: EncoderConfig, **kwargs):
-        super().__init__(**kwargs)
+        # not autocast: what is computed from variables here is float32
+        super().__init__(autocast=False, **kwargs)
         self.config = config = encoder_config
         self.geometry = backbones.geometry(config)
         policy = self.dtype_policy

@@ -30,8 +30,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self._fused = not tf.distribute.has_strategy()
 
     def add_weight(self, *args, **kwargs):
-        """Makes a weight that mixed precision leaves in float32."""
-        return super().add_weight(*args, **{**kwargs, "autocast": False})
+        """Makes a weight that is float32 in every precision."""
+        kwargs |= {"autocast": False, "dtype": "float32"}
+        return super().add_weight(*args, **kwargs)
 
     def call(self, inputs, training=False):
         """Normalises [batch, time, mel, channel] or [batch, units]."""
@@ -80,6 +81,30 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         unbiased = variance * count * replicas / tf.maximum(count * replicas - 1, 1)
         return tf.cast(outputs, inputs.dtype), mean, unbiased
+
+
+def normalized_convolution(inputs, convolution, normalization):
+    """Convolution, then normalisation with the moving statistics, in one pass.
+
+    Scale and shift of the normalisation go into kernel and bias, which spares
+    two passes over the feature maps.
+
+    Args:
+        inputs: [batch, time, mel, channel] in the compute dtype.
+        convolution: layer made by `convolution`.
+        normalization: `BatchNormalization`.
+
+    Returns:
+        [batch, time, mel, filters] in the compute dtype.
+    """
+    scale = normalization.gamma.value * tf.math.rsqrt(
+        normalization.moving_variance.value + normalization.epsilon
+    )
+    kernel = tf.cast(convolution.kernel.value, tf.float32) * scale
+    bias = tf.cast(convolution.bias.value, tf.float32)
+    bias = (bias - normalization.moving_mean.value) * scale + normalization.beta.value
+    outputs = tf.nn.conv2d(inputs, tf.cast(kernel, inputs.dtype), 1, "SAME")
+    return tf.nn.bias_add(outputs, tf.cast(bias, inputs.dtype))
 
 
 def _uniform(fan_in: int) -> dict:

@@ -1,21 +1,59 @@
-"""Embeds many files into one table."""
+"""Embeds many files into one table, in bounded memory, with restarts.
 
-import concurrent.futures
-import csv
+The sorted files are cut into parts. What a finished part holds stays beside the
+table until that is complete, under a name that changes with the model, the
+options and the files; a part is always computed as a whole, so that an
+interrupted run ends with the table of an uninterrupted one.
+"""
+
 import dataclasses
+import itertools
 import os
-import uuid
-from collections.abc import Callable
-
-import numpy as np
+import shutil
+from collections.abc import Callable, Iterator
 
 import byola_tf
-from byola_tf import audio
+from byola_tf import audio, checkpoint, files, frontend, parallel
 from byola_tf.errors import UserError
-from byola_tf.waveforms import no_progress
+from hub_export import embedding_parts, embedding_tables, recording_rows
 
-_DECODERS = 2
-_WAITING = 8  # decoded files that wait for the model
+error_path = embedding_tables.error_path
+
+_VERSION = 1  # of what the rows of a part mean
+_FILES_PER_PART = 64
+_HELD_BATCHES = 8  # batches' worth of short files, to find similar lengths among
+
+
+@dataclasses.dataclass
+class Options:
+    """What a table depends on beside model and files.
+
+    Attributes:
+        frames: a row a frame instead of a row a file.
+        segment_seconds: a row for each piece of this length, the last one of a
+            file shorter; None for a row a file.
+        precision: see `byola_tf.load`.
+        batch_seconds: audio that is embedded at a time.
+    """
+
+    frames: bool = False
+    segment_seconds: float | None = None
+    precision: str = "float32"
+    batch_seconds: float = 32.0
+
+    def check(self) -> None:
+        """Raises `UserError` where they make no sense."""
+        if self.frames and self.segment_seconds:
+            raise UserError(
+                "A row is a frame or a segment. Received: --frames and "
+                f"--segment_seconds={self.segment_seconds}. Leave one out."
+            )
+        for name, least in (("segment_seconds", 0.01), ("batch_seconds", 2.0)):
+            value = getattr(self, name)
+            if value is not None and not least <= value < float("inf"):
+                raise UserError(
+                    f"`--{name}` must be at least {least}. Received: {value}."
+                )
 
 
 @dataclasses.dataclass
@@ -28,6 +66,7 @@ class Summary:
         embedding_size: length of a vector.
         audio_seconds: duration of the files.
         errors: path -> reason of the files left out.
+        num_resumed: files that an interrupted run had finished.
     """
 
     num_rows: int
@@ -35,14 +74,16 @@ class Summary:
     embedding_size: int
     audio_seconds: float
     errors: dict[str, str]
+    num_resumed: int
 
 
 def embed_corpus(
     model: str,
     pattern: str,
     output: str,
-    frames: bool = False,
-    progress: Callable = no_progress,
+    options: Options | None = None,
+    num_workers: int = 2,
+    progress: Callable[[int, int], Callable] | None = None,
 ) -> Summary:
     """Writes the embeddings of all files that match a pattern.
 
@@ -50,129 +91,144 @@ def embed_corpus(
         model: path for `byola_tf.load`.
         pattern: folder, glob or file; see `audio.find_files`.
         output: `.parquet` or `.npz`; replaced once the new one is complete.
-        frames: a row a frame instead of a row a file.
-        progress: wraps an iterable, e.g. in a progress bar.
+        options: `Options`.
+        num_workers: threads that decode.
+        progress: is told the number of files and how many of them an earlier
+            run finished; returns what is called with the
+            `embedding_parts.FileRows` of each other one.
 
     Raises:
         UserError: nothing matches, no file is readable, or no such format.
     """
-    write = _WRITERS.get(os.path.splitext(output)[1])
-    if write is None:
-        raise UserError(
-            "`--output` must end in .parquet or .npz. Received: "
-            f"{output!r}. Use e.g. --output=embeddings.parquet."
-        )
-    embedder = byola_tf.load(model)
+    options = options or Options()
+    options.check()
+    embedding_tables.check_format(output)
     paths = audio.find_files(pattern)
-    errors: dict[str, str] = {}
-    columns = {"path": [], "start_s": [], "end_s": [], "embedding": []}
-    seconds, num_files = 0.0, 0
-    decoded = _decode_ahead(paths, embedder.sample_rate)
-    for path, waveform in progress(decoded, len(paths), "embedding"):
-        if isinstance(waveform, UserError):
-            errors[path] = str(waveform)
-            continue
-        duration = len(waveform) / embedder.sample_rate
-        rows = _frame_rows if frames else _clip_row
-        starts, ends, vectors = rows(embedder, waveform, duration)
-        columns["path"] += [path] * len(vectors)
-        columns["start_s"].append(starts)
-        columns["end_s"].append(ends)
-        columns["embedding"].append(vectors)
-        seconds += duration
-        num_files += 1
-    if not num_files:
+    embedder = byola_tf.load(model, precision=options.precision)
+    if not hasattr(embedder.model, "embed_padded"):
+        raise UserError(
+            "A model must have `embed_padded`. Received: "
+            f"{model!r}, exported by an older version. Export it again."
+        )
+    folder = f"{output}.parts"
+    os.makedirs(folder, exist_ok=True)
+    settings = (_VERSION, _model_version(model), *dataclasses.astuple(options))
+    dtype = embedding_parts.row_dtype(embedder.embedding_size)
+    chunks = [
+        paths[first : first + _FILES_PER_PART]
+        for first in range(0, len(paths), _FILES_PER_PART)
+    ]
+    parts = [
+        embedding_parts.Part(folder, files.fingerprint(chunk, *settings), dtype)
+        for chunk in chunks
+    ]
+    listed = [part.finished() for part in parts]
+    num_resumed = sum(len(entries) for entries in listed if entries is not None)
+    tell = progress(len(paths), num_resumed) if progress else lambda entry: None
+    maker = recording_rows.RowMaker(
+        embedder, options.frames, options.segment_seconds, options.batch_seconds
+    )
+    _make_missing(parts, chunks, listed, maker, num_workers, tell)
+
+    entries = [entry for part in listed for entry in part]
+    errors = {entry.path: entry.error for entry in entries if entry.error}
+    if len(errors) == len(entries):
+        shutil.rmtree(folder)
         raise UserError(
             f"`--audio` must match readable files. Received: {len(paths)} files, none "
             f"of them usable. The first: {next(iter(errors.values()))}"
         )
-    table = {
-        "path": np.array(columns["path"]),
-        **{name: np.concatenate(columns[name]) for name in list(columns)[1:]},
+    table = embedding_tables.Table(
+        num_rows=sum(entry.num_rows for entry in entries),
+        dtype=dtype,
+        rows=lambda: itertools.chain.from_iterable(part.rows() for part in parts),
+        paths=lambda: (entry.path for entry in entries for _ in range(entry.num_rows)),
+        constants=_constants(model, embedder),
+    )
+    embedding_tables.write(output, table)
+    embedding_tables.write_errors(output, errors)
+    shutil.rmtree(folder)
+    return Summary(
+        table.num_rows,
+        len(entries) - len(errors),
+        embedder.embedding_size,
+        sum(entry.seconds for entry in entries),
+        errors,
+        num_resumed,
+    )
+
+
+def _model_version(model: str) -> str:
+    """Changes when the files of a model do."""
+    if not checkpoint.is_exported(model) and not checkpoint.is_checkpoint(model):
+        model = (checkpoint.step_folders(model) or [model])[-1]
+    found = [
+        os.path.join(parent, name)
+        for parent, _, names in os.walk(model)
+        for name in names
+    ]
+    return files.fingerprint(sorted(map(files.canonical, found)))
+
+
+def _constants(model: str, embedder) -> dict[str, str]:
+    """Columns that are the same for all rows."""
+    statistics = embedder.statistics
+    return {
+        "model": os.path.basename(os.path.abspath(model)),
+        "front_end_hash": frontend.fingerprint(
+            embedder.config.frontend, statistics.mean, statistics.std
+        ),
     }
-    temporary = f"{output}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        write(temporary, table)
-        os.replace(temporary, output)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-    _write_errors(error_path(output), errors)
-    size = table["embedding"].shape[1]
-    return Summary(len(table["path"]), num_files, size, seconds, errors)
 
 
-def error_path(output: str) -> str:
-    """Where the files that were left out are listed."""
-    return f"{output}.errors.csv"
+def _make_missing(parts, chunks, listed, maker, num_workers: int, tell) -> None:
+    """Makes the parts that `listed` has no recordings of, and enters them there."""
+    missing = [index for index, entries in enumerate(listed) if entries is None]
+
+    def read(path):
+        limit_seconds = maker.batch_samples / maker.sample_rate
+        return recording_rows.read(path, maker.sample_rate, limit_seconds)
+
+    paths = [path for index in missing for path in chunks[index]]
+    recordings = parallel.in_order(read, paths, num_workers)
+    for index in missing:
+        with parts[index].writer() as writer:
+            for group in _groups(recordings, len(chunks[index]), maker):
+                _embed_group(group, maker, writer, tell)
+        listed[index] = writer.listed
 
 
-def _decode_ahead(paths: list[str], sample_rate: int):
-    """Yields (path, float32 [samples] or `UserError`), decoded in threads."""
+def _groups(recordings, count: int, maker) -> Iterator[list]:
+    """Collects the next `count` recordings into groups that fit in memory."""
+    group, held = [], 0
+    for _ in range(count):
+        recording = next(recordings)
+        group.append(recording)
+        if recording.waveform is not None:
+            held += len(recording.waveform)
+        if held >= _HELD_BATCHES * maker.batch_samples:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
-    def decode(path):
+
+def _embed_group(group, maker, writer, tell) -> None:
+    """Embeds the short recordings together, the long ones as they come."""
+    held = [item.waveform for item in group if item.waveform is not None]
+    rows = maker.of_waveforms(held)
+    for recording in group:
         try:
-            return audio.load(path, sample_rate)
+            if recording.error:
+                raise UserError(recording.error)
+            if recording.waveform is not None:
+                writer.add(*next(rows))
+                seconds = len(recording.waveform) / maker.sample_rate
+            else:
+                source = recording_rows.blocks(recording.path, maker.sample_rate)
+                for piece, seconds in maker.of_blocks(source):  # noqa: B007
+                    writer.add(*piece)
+            writer.finish(recording.path, seconds)
         except UserError as error:
-            return error
-
-    with concurrent.futures.ThreadPoolExecutor(_DECODERS) as pool:
-        for first in range(0, len(paths), _WAITING):
-            part = paths[first : first + _WAITING]
-            yield from zip(part, pool.map(decode, part), strict=True)
-
-
-def _clip_row(embedder, waveform, duration):
-    vector = embedder(waveform).numpy()
-    return np.zeros(1), np.array([duration]), vector
-
-
-def _frame_rows(embedder, waveform, duration):
-    outputs = embedder.frames(waveform)
-    config = embedder.config
-    half = (
-        config.encoder.time_stride
-        * config.frontend.hop_length
-        / config.frontend.sample_rate
-        / 2
-    )
-    centres = outputs["timestamps"][0].numpy().astype(np.float64)
-    starts = np.maximum(centres - half, 0)
-    return starts, centres + half, outputs["frame_embeddings"][0].numpy()
-
-
-def _write_npz(path: str, table: dict) -> None:
-    with open(path, "wb") as file:
-        np.savez(file, **table)
-
-
-def _write_parquet(path: str, table: dict) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UserError(
-            "A .parquet table needs the package pyarrow, which is not installed. "
-            "Install it (pip install 'byola-tf[export]'), or write .npz."
-        ) from error
-    vectors = table["embedding"]
-    flat = pyarrow.array(vectors.ravel())
-    columns = {name: pyarrow.array(table[name]) for name in list(table)[:-1]}
-    columns["embedding"] = pyarrow.FixedSizeListArray.from_arrays(
-        flat, vectors.shape[1]
-    )
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
-
-
-def _write_errors(path: str, errors: dict[str, str]) -> None:
-    if not errors:
-        if os.path.exists(path):
-            os.remove(path)
-        return
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "reason"])
-        writer.writerows(errors.items())
-
-
-_WRITERS = {".npz": _write_npz, ".parquet": _write_parquet}
+            writer.fail(recording.path, str(error))
+        tell(writer.listed[-1])

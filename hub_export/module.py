@@ -22,6 +22,7 @@ and with `hub.KerasLayer` frozen or trainable.
 import tensorflow as tf
 
 from byola_tf.checkpoint import Checkpoint
+from byola_tf.encoder import Encoder
 from byola_tf.waveform_encoder import WaveformEncoder
 
 
@@ -38,13 +39,10 @@ class ExportedModel(WaveformEncoder):
     trainable_variables = ()
 
     def __init__(self, checkpoint: Checkpoint):
+        encoder = _copy_for_replicas(checkpoint.encoder)
         super().__init__(
-            checkpoint.encoder,
-            checkpoint.config,
-            checkpoint.statistics,
-            checkpoint.provenance,
+            encoder, checkpoint.config, checkpoint.statistics, checkpoint.provenance
         )
-        encoder = checkpoint.encoder
         self.trainable_variables = [v.value for v in encoder.trainable_variables]
         self.variables = [
             *[v.value for v in encoder.variables],
@@ -67,6 +65,25 @@ class ExportedModel(WaveformEncoder):
             "serving_default": embed,
             "frames": self.frames.get_concrete_function(),
         }
+
+
+def _copy_for_replicas(encoder: Encoder) -> Encoder:
+    """The encoder, with moving statistics that TensorFlow averages over replicas.
+
+    Loaded under a strategy, each replica updates its own, and whoever reads or
+    saves them gets the mean, as with the batch normalisation of tf_keras.
+    """
+
+    def creator(next_creator, **kwargs):
+        if not kwargs["trainable"]:
+            kwargs["synchronization"] = tf.VariableSynchronization.ON_READ
+            kwargs["aggregation"] = tf.VariableAggregation.MEAN
+        return next_creator(**kwargs)
+
+    with tf.variable_creator_scope(creator):
+        copy = Encoder(encoder.config, name="encoder")
+    copy.set_weights(encoder.get_weights())
+    return copy
 
 
 def save(checkpoint: Checkpoint, folder: str) -> None:

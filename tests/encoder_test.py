@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from byola_tf import Encoder, pooling
 from byola_tf.config import EncoderConfig
@@ -74,3 +75,24 @@ def test_dropout_is_a_function_of_its_seed(small):
 def test_wrong_number_of_mel_bins_is_named(small):
     with pytest.raises(ValueError, match="64 mel bins. Received"):
         small(np.zeros((1, 96, 32), "f"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_inference_equals_the_layers_one_by_one(dtype):
+    config = EncoderConfig(channels=8, hidden_units=16, output_units=16)
+    encoder = Encoder(config, dtype=dtype)
+    rng = np.random.default_rng(0)
+    for layer in encoder.normalizations:
+        layer.set_weights([rng.uniform(0.3, 3, 8) for _ in range(4)])
+        assert all(weight.dtype == "float32" for weight in layer.weights)
+    log_mel = rng.normal(size=(2, 41, 64)).astype(np.float32)
+    features = log_mel[..., None]
+    layers = zip(encoder.convolutions, encoder.normalizations, strict=True)
+    for convolution, normalization in layers:
+        features = normalization(convolution(features), training=False)
+        features = encoder.pool(tf.nn.relu(features))
+    expected = tf.cast(tf.reshape(features, [2, 10, 128]), tf.float32)
+    actual = tf.cast(encoder.local_features(log_mel), tf.float32)
+    tolerance = {"float32": 1e-6, "bfloat16": 2e-2}[dtype]
+    largest = tf.reduce_max(tf.abs(expected))
+    assert tf.reduce_max(tf.abs(actual - expected)) < tolerance * largest

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import BYOL, checkpoint, encoder, heads, normalize
+from byola_tf import BYOL, checkpoint, encoder, hardware, heads, normalize
 from byola_tf.config import (
     AugmentConfig,
     BYOLConfig,
@@ -259,6 +259,6 @@ def test_every_variable_is_saved_under_a_name_of_its_own():
 
 def test_auto_is_resolved_before_the_run(monkeypatch):
     for native, expected in ((True, "mixed_bfloat16"), (False, "float32")):
-        monkeypatch.setattr(distribution, "_cpu_has_bfloat16", lambda n=native: n)
+        monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda n=native: n)
         assert distribution.resolve_precision("auto") == expected
     assert distribution.resolve_precision("mixed_float16") == "mixed_float16"

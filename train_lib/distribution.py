@@ -12,6 +12,7 @@ import os
 
 import tensorflow as tf
 
+from byola_tf import hardware
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 
@@ -174,27 +175,12 @@ def resolve_precision(name: str) -> str:
         name: `config.train.precision`.
 
     Returns:
-        "mixed_bfloat16" on GPUs of compute capability 8 or later, TPUs and
-        CPUs with AVX512-BF16 or AMX; "float32" elsewhere; other names as is.
+        "mixed_bfloat16" where bfloat16 is native, "float32" elsewhere; other
+        names as they are.
     """
     if name != "auto":
         return name
-    for device in tf.config.list_physical_devices("GPU"):
-        details = tf.config.experimental.get_device_details(device)
-        capability = details.get("compute_capability", (0, 0))
-        return "mixed_bfloat16" if capability >= (8, 0) else "float32"
-    if tf.config.list_physical_devices("TPU") or _cpu_has_bfloat16():
-        return "mixed_bfloat16"
-    return "float32"
-
-
-def _cpu_has_bfloat16() -> bool:
-    try:
-        with open("/proc/cpuinfo") as file:
-            flags = file.read()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return "mixed_bfloat16" if hardware.bfloat16_is_native() else "float32"
 
 
 def _accelerators() -> list:

@@ -17,18 +17,21 @@ from byola_tf import (
     Embedder,
     Encoder,
     augment,
+    checkpoint,
     frontend,
     pipeline,
     waveforms,
 )
 from byola_tf.config import Config, TrainConfig
 from byola_tf.normalize import Statistics
+from hub_export import corpus_embedding
 from train_lib import decoding_speed, shards, synthetic
 
 _STATISTICS = Statistics(-8.0, 5.0)
 _PIPELINE_BATCH = 256
 _REPEATS = 5
 _PRECISIONS = (("float32", ""), ("mixed_bfloat16", "_bfloat16"))
+_EMBEDDING_PRECISIONS = (("float32", ""), ("bfloat16", "_bfloat16"))
 
 
 def measure(only: str = "", batch_size: int = 64) -> Iterator[tuple[str, float]]:
@@ -164,14 +167,43 @@ def _make_model(batch_size: int, precision: str) -> BYOL:
 
 
 def _embed(_):
-    encoder = Encoder(Config().encoder)
-    embedder = Embedder.from_encoder(encoder, Config(), _STATISTICS)
     rng = np.random.default_rng(0)
-    for batch, length in ((1, 1), (32, 1), (1, 10)):
-        waveform = rng.normal(0, 0.1, (batch, 16000 * length)).astype(np.float32)
-        duration = seconds(lambda waveform=waveform: embedder(waveform), 7)
-        name = f"embed_b{batch}_{length}s_audio_seconds_per_s"
-        yield name, batch * length / duration
+    for precision, suffix in _EMBEDDING_PRECISIONS:
+        encoder = Encoder(Config().encoder, dtype=precision)
+        embedder = Embedder.from_encoder(encoder, Config(), _STATISTICS)
+        for batch, length in ((1, 1), (32, 1), (1, 10)):
+            waveform = rng.normal(0, 0.1, (batch, 16000 * length)).astype(np.float32)
+            duration = seconds(lambda: embedder(waveform), 15)  # noqa: B023
+            name = f"embed_b{batch}_{length}s_audio_seconds_per_s{suffix}"
+            yield name, batch * length / duration
+
+
+def _embed_corpus(_):
+    """From files on disk to a table, once the model is loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        audio, model = os.path.join(folder, "audio"), os.path.join(folder, "model")
+        synthetic.write_bank(audio, 40, seed=0)
+        os.mkdir(model)
+        encoder = Encoder(Config().encoder, name="encoder")
+        opened = checkpoint.Checkpoint(encoder, Config(), _STATISTICS, {})
+        checkpoint.save(model, opened)
+        for precision, suffix in _EMBEDDING_PRECISIONS:
+            starts = []
+
+            def begin(*_):
+                starts.append(time.perf_counter())  # noqa: B023
+                return lambda entry: None
+
+            summary = corpus_embedding.embed_corpus(
+                model,
+                audio,
+                os.path.join(folder, "table.npz"),
+                corpus_embedding.Options(precision=precision),
+                progress=begin,
+            )
+            duration = time.perf_counter() - starts[0]
+            name = f"embed_corpus_audio_seconds_per_s{suffix}"
+            yield name, summary.audio_seconds / duration
 
 
 def _gemm(_):
@@ -231,8 +263,18 @@ _STAGES = (
             "embed_b1_1s_audio_seconds_per_s",
             "embed_b32_1s_audio_seconds_per_s",
             "embed_b1_10s_audio_seconds_per_s",
+            "embed_b1_1s_audio_seconds_per_s_bfloat16",
+            "embed_b32_1s_audio_seconds_per_s_bfloat16",
+            "embed_b1_10s_audio_seconds_per_s_bfloat16",
         ),
         _embed,
+    ),
+    (
+        (
+            "embed_corpus_audio_seconds_per_s",
+            "embed_corpus_audio_seconds_per_s_bfloat16",
+        ),
+        _embed_corpus,
     ),
     (("gemm_float32_gflops",), _gemm),
     (("peak_rss_mb", "peak_rss_mb_bfloat16"), _memory),

@@ -1,0 +1,24 @@
+"""What the hardware can do."""
+
+import tensorflow as tf
+
+
+def bfloat16_is_native() -> bool:
+    """Whether bfloat16 is faster than float32 here.
+
+    It is on GPUs of compute capability 8 or later, TPUs, and CPUs with
+    AVX512-BF16 or AMX; elsewhere it is emulated.
+    """
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    return bool(tf.config.list_physical_devices("TPU")) or _cpu_has_bfloat16()
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = file.read()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -1,0 +1,29 @@
+"""A small exported model, and sounds of two kinds to train on."""
+
+import numpy as np
+
+from byola_tf import Encoder, checkpoint
+from byola_tf.config import Config, EncoderConfig
+from byola_tf.normalize import Statistics
+from hub_export import module
+
+EMBEDDING_SIZE = 16 * 8 + 16
+
+
+def write(folder) -> str:
+    """Exports a random encoder into `folder`; returns it as text."""
+    config = Config(encoder=EncoderConfig(channels=8, hidden_units=24, output_units=16))
+    opened = checkpoint.Checkpoint(
+        Encoder(config.encoder), config, Statistics(-7.0, 4.5, 10), {}
+    )
+    module.save(opened, str(folder))
+    return str(folder)
+
+
+def two_classes(count=16, num_samples=8000):
+    """Noise (0) and noise with a tone (1): waveforms and labels."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    waveform = rng.normal(0, 0.1, (count, num_samples))
+    waveform += labels[:, None] * np.sin(0.3 * np.arange(num_samples))
+    return waveform.astype(np.float32), labels
