@@ -82,12 +82,12 @@ def test_inference_equals_the_layers_one_by_one(dtype):
     config = EncoderConfig(channels=8, hidden_units=16, output_units=16)
     encoder = Encoder(config, dtype=dtype)
     rng = np.random.default_rng(0)
-    for layer in encoder.normalizations:
+    for layer in encoder.backbone.normalizations:
         layer.set_weights([rng.uniform(0.3, 3, 8) for _ in range(4)])
         assert all(weight.dtype == "float32" for weight in layer.weights)
     log_mel = rng.normal(size=(2, 41, 64)).astype(np.float32)
     features = log_mel[..., None]
-    layers = zip(encoder.convolutions, encoder.normalizations, strict=True)
+    layers = zip(encoder.backbone.convolutions, encoder.backbone.normalizations, strict=True)
     for convolution, normalization in layers:
         features = normalization(convolution(features), training=False)
         features = encoder.pool(tf.nn.relu(features))
