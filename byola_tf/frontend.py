@@ -1,6 +1,9 @@
 """Waveform to log-mel spectrogram (TASLP section III-B; method: front end)."""
 
+import dataclasses
 import functools
+import hashlib
+import json
 
 import numpy as np
 import tensorflow as tf
@@ -122,6 +125,29 @@ def pad_to_length(waveform, num_samples: int):
     """Appends zeros to [batch, samples] up to at least `num_samples`."""
     missing = tf.maximum(num_samples - tf.shape(waveform)[1], 0)
     return tf.pad(waveform, [[0, 0], [0, missing]])
+
+
+def fingerprint(frontend_config: FrontendConfig, mean: float, std: float) -> str:
+    """Names what an encoder sees of a waveform: equal texts, equal log-mels.
+
+    The same on every machine and in every version of this package, so a field
+    that is added to `FrontendConfig` has to be left out where it has its
+    default.
+
+    Args:
+        frontend_config: `FrontendConfig`.
+        mean: of the statistics that log-mels are normalised with.
+        std: of the same.
+
+    Returns:
+        16 hexadecimal digits of the SHA-256 of sorted JSON, numbers as float32.
+    """
+    values = {**dataclasses.asdict(frontend_config), "mean": mean, "std": std}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            values[name] = float(np.float32(value))
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _window(config: FrontendConfig) -> np.ndarray:

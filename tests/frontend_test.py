@@ -73,3 +73,17 @@ def test_wrong_rank_and_type_say_what_is_expected():
         byola_tf.log_mel_spectrogram(np.zeros(16000, "f"), FrontendConfig())
     with pytest.raises(ValueError, match="Divide int16"):
         byola_tf.log_mel_spectrogram(np.zeros((1, 16000), "i2"), FrontendConfig())
+
+
+def test_fingerprint_is_a_constant_of_the_front_end():
+    # a number that catalogues of embeddings keep: it must never change
+    assert frontend.fingerprint(FrontendConfig(), -8, 5) == "8cde2fe15a7bcbbc"
+    same = FrontendConfig(sample_rate=np.int64(16000), f_min=60)
+    assert frontend.fingerprint(same, np.float32(-8.0), 5.0) == "8cde2fe15a7bcbbc"
+    others = [
+        frontend.fingerprint(FrontendConfig(), -8, 5.001),
+        frontend.fingerprint(FrontendConfig(), 5, -8),
+        frontend.fingerprint(FrontendConfig(hop_length=161), -8, 5),
+        frontend.fingerprint(FrontendConfig(mel_scale="htk"), -8, 5),
+    ]
+    assert len({"8cde2fe15a7bcbbc", *others}) == 5
