@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -117,7 +118,7 @@ def test_this_environment_is_described():
     found = environment.examine(try_parts=False)
     assert not found["broken"]
     assert found["versions"]["tensorflow"].startswith("2.")
-    assert found["system"]["python"].startswith("%d.%d." % sys.version_info[:2])
+    assert found["system"]["python"].startswith(platform.python_version())
     assert "What is needed works." in environment.text(found)
 
 
@@ -141,14 +142,13 @@ def test_command_tries_every_part(tmp_path):
 
 
 def test_command_without_tensorflow_still_speaks(tmp_path):
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", os.curdir)]
     (tmp_path / "tensorflow.py").write_text("raise ImportError('libcuda is broken')")
     done = subprocess.run(
         [sys.executable, "-m", "hub_export.doctor", "--notry"],
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"}
-        if "PYTHONPATH" in os.environ
-        else {**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
     assert "Known-bad combinations" in done.stdout, done.stderr
