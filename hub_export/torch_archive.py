@@ -6,6 +6,7 @@ the file is ever executed.
 """
 
 import collections
+import math
 import os
 import pickle
 import zipfile
@@ -83,7 +84,10 @@ def _rebuild_tensor(storage, offset, size, stride, *_):
     needed = offset + sum(
         (length - 1) * step for length, step in zip(size, stride, strict=True)
     )
-    if np.prod(size) and not 0 <= needed < len(storage):
+    count = math.prod(size)
+    if min(offset, count, *size, *stride) < 0 or count > len(storage):
+        raise pickle.UnpicklingError("a tensor has an impossible shape")
+    if count and needed >= len(storage):
         raise pickle.UnpicklingError("a tensor reaches beyond its storage")
     view = np.lib.stride_tricks.as_strided(storage[offset:], size, steps)
     return np.array(view)
