@@ -15,10 +15,12 @@ import numpy as np
 
 from byola_tf.errors import UserError
 
+_BFLOAT16 = "bfloat16"  # unknown to NumPy: the upper halves of float32
 _DTYPES = {
     "FloatStorage": np.float32,
     "DoubleStorage": np.float64,
     "HalfStorage": np.float16,
+    "BFloat16Storage": _BFLOAT16,
     "LongStorage": np.int64,
     "IntStorage": np.int32,
     "ByteStorage": np.uint8,
@@ -76,6 +78,8 @@ class _Unpickler(pickle.Unpickler):
         if kind != "storage":
             raise pickle.UnpicklingError(f"it refers to a {kind}, not to a storage")
         content = self._archive.read(f"{self._prefix}data/{key}")
+        if dtype == _BFLOAT16:
+            return (np.frombuffer(content, "<u2").astype("<u4") << 16).view("<f4")
         return np.frombuffer(content, np.dtype(dtype).newbyteorder("<"))
 
 

@@ -139,6 +139,27 @@ def test_help_says_whose_the_weights_are():
     assert "The weights keep their owner's licence" in shown
 
 
+def test_nothing_in_the_file_is_executed(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "proof"), "w"))
+
+    write_archive(tmp_path / "bad.pth", pickle.dumps({"x": Attack()}, protocol=2))
+    with pytest.raises(UserError, match="no tensor"):
+        torch_archive.read(str(tmp_path / "bad.pth"))
+    assert not (tmp_path / "proof").exists()
+
+
+def test_bfloat16_is_read(tmp_path):
+    values = np.array([1.0, -2.5, 0.0, 3e38], "<f4")
+    stored = (values.view("<u4") >> 16).astype("<u2")
+    pickled = pickled_tensor(0, (4,), (1,)).replace(b"FloatStorage", b"BFloat16Storage")
+    write_archive(tmp_path / "x.pth", pickled, stored.tobytes())
+    read = torch_archive.read(str(tmp_path / "x.pth"))["x"]
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, values, rtol=2**-7)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04cut"])
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "bad.pth"
