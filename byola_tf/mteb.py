@@ -114,7 +114,7 @@ class AudioEncoder:
         except ImportError as error:
             raise UserError(
                 "`mteb_model_meta` needs the package mteb, version 2. Received: "
-                f"{error}. Install it (pip install 'mteb>=2,<3')."
+                f"{error}. Install it (pip install 'byola-tf[mteb]')."
             ) from error
         facts = json.loads(self.model.model.metadata().numpy())
         values = {
