@@ -105,11 +105,17 @@ def _rows(facts: dict):
 
 
 def _flatten(facts: dict, prefix: str = ""):
+    """Yields (name, value) of a nested dictionary; a tensor or a count is one row."""
     for name, value in facts.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
+        if not isinstance(value, dict):
             yield f"{prefix}{name}", value
+        elif set(value) == {"shape", "dtype"}:
+            yield f"{prefix}{name}", f"{value['dtype']} {value['shape']}"
+        elif name == "operators":
+            counts = [f"{operator} {count}" for operator, count in value.items()]
+            yield f"{prefix}{name}", ", ".join(counts)
+        else:
+            yield from _flatten(value, f"{prefix}{name}.")
 
 
 def _align(rows) -> str:

@@ -278,6 +278,21 @@ def test_inspection_reads_exported_models_and_checkpoints(published, which):
         assert "tensorflow" in lines["written by"]
 
 
+def test_table_of_a_tflite_file():
+    port = {"shape": [1, 16000], "dtype": "float32"}
+    facts = {
+        "file": "x.tflite",
+        "signatures": {"embed": {"inputs": {"waveform": port}}},
+        "operators": {"CONV_2D": 2, "ADD": 1},
+    }
+    assert inspection.table(facts).splitlines() == [
+        "file                              x.tflite",
+        "signatures.embed.inputs.waveform  float32 [1, 16000]",
+        "operators                         CONV_2D 2, ADD 1",
+    ]
+
+
+@pytest.mark.slow
 def test_inspect_takes_the_path_first(published):
     command = [sys.executable, "-m", "hub_export.inspect"]
     options = {"capture_output": True, "text": True, "timeout": 300}
