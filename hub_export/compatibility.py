@@ -182,6 +182,7 @@ class _Version(tuple):
 
 _NEEDED = (
     "absl-py",
+    "google-crc32c",
     "keras",
     "ml-collections",
     "numpy",

@@ -79,6 +79,9 @@ def surroundings(variables) -> list[Problem]:
 
     Args:
         variables: such as `os.environ`.
+
+    Returns:
+        what is wrong with them.
     """
     problems = []
     cache = variables.get("TFHUB_CACHE_DIR")
@@ -171,6 +174,7 @@ def _memory() -> str:
     return f"{size / 1e9:.0f} GB"
 
 
+# For a checkout that is not installed, whose requirements nobody knows.
 _KNOWN = (
     "absl-py ai-edge-litert google-crc32c keras matplotlib ml-collections numpy "
     "pyarrow scikit-learn scipy soundfile soxr tensorflow tensorflow-datasets "

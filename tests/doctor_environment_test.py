@@ -13,6 +13,7 @@ from hub_export.trials import Trial
 
 DEFAULT = {
     "absl-py": "2.5.1",
+    "google-crc32c": "1.9.0",
     "keras": "3.15.1",
     "ml-collections": "1.1.0",
     "numpy": "1.26.4",
