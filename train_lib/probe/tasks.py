@@ -2,12 +2,15 @@
 
 A CSV has the columns `file_name` (relative to the audio folder), `label`, and
 either `fold` (each value is held out as test once) or `split` (train, valid,
-test). Other columns are ignored.
+test). Other columns are ignored. A comma in any label makes the task a
+multi-label one. Beside a CSV that `train_lib.tasks prepare` wrote lie facts
+about it, NAME.task.json.
 """
 
 import collections
 import csv
 import dataclasses
+import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -19,6 +22,8 @@ from byola_tf.errors import UserError
 SPLITS = ("train", "valid", "test")
 VALIDATION_SHARE = 0.1
 VALIDATION_DRAWS = 100
+FACTS_SUFFIX = ".task.json"
+FACTS_FORMAT = "byola-tf task 1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,16 +45,19 @@ class Fold:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Files with one label each, and how they are divided.
+    """Files with their labels, and how they are divided.
 
     Attributes:
         name: file name of the CSV without its suffix.
         audio: folder that the file names are relative to.
         file_names: one a row.
-        labels: int [rows], index into `classes`.
+        labels: int [rows], index into `classes`; of a multi-label task bool
+            [rows, classes].
         classes: names, sorted; as numbers if all of them are integers.
         column: "fold" or "split".
         parts: the values of that column, one a row.
+        facts: what `train_lib.tasks prepare` knows about the data set; empty
+            for any other CSV.
     """
 
     name: str
@@ -59,13 +67,26 @@ class Task:
     classes: tuple[str, ...]
     column: str
     parts: tuple[str, ...]
+    facts: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip can have several labels."""
+        return self.labels.ndim == 2
+
+    @property
+    def partial(self) -> bool:
+        """Whether it was prepared from an incomplete copy of its data set."""
+        return bool(self.facts.get("partial"))
 
     def path(self, row: int) -> str:
         """Full path of a row's file."""
         return os.path.join(self.audio, self.file_names[row])
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
-        """One-hot labels: bool [rows, classes]."""
+        """Labels as bool [rows, classes]."""
+        if self.multi_label:
+            return self.labels[rows]
         return self.labels[rows][:, None] == np.arange(len(self.classes))
 
     def folds(self, without: Iterable[int] = ()) -> list[Fold]:
@@ -99,6 +120,28 @@ class Task:
             self._check(fold)
         return folds
 
+    def counts(self, rows: np.ndarray) -> np.ndarray:
+        """Number of clips a class: int [classes]."""
+        if self.multi_label:
+            return self.labels[rows].sum(axis=0)
+        return np.bincount(self.labels[rows], minlength=len(self.classes))
+
+    def absent_classes(self) -> dict[str, list[str]]:
+        """Classes without clips, by the split that lacks some."""
+        if self.column != "split":
+            return {}
+        (fold,) = self.folds()
+        return {
+            part: [self.classes[index] for index in np.flatnonzero(counts == 0)]
+            for part, counts in self._held_out(fold)
+            if (counts == 0).any()
+        }
+
+    def _held_out(self, fold: Fold) -> list[tuple[str, np.ndarray]]:
+        """Classes' counts in the parts that are there besides train."""
+        parts = [("valid", fold.valid), ("test", fold.test)]
+        return [(part, self.counts(rows)) for part, rows in parts if rows is not None]
+
     def _check(self, fold: Fold) -> None:
         where = (
             "the `split` column"
@@ -111,13 +154,41 @@ class Task:
                     f"A task must have {part} files. Received: none with {where} in "
                     f"task {self.name!r}. Give some rows to {part}."
                 )
-        absent = sorted(set(range(len(self.classes))) - set(self.labels[fold.train]))
-        if absent:
+        absent = np.flatnonzero(self.counts(fold.train) == 0)
+        if len(absent):
             raise UserError(
                 f"Every class must have training files. Received: none of "
                 f"{_few([self.classes[index] for index in absent])} with {where} in "
                 f"task {self.name!r}. Spread its files over the parts, or remove "
                 "its rows."
+            )
+        for part, counts in self._held_out(fold):
+            if np.count_nonzero(counts) < 2:
+                raise UserError(
+                    f"Every part must hold at least two classes. Received: only "
+                    f"{_few([self.classes[counts.argmax()]])} in {part} with {where} "
+                    f"in task {self.name!r}. Spread the classes over the parts."
+                )
+            self._check_absent(part, counts, where)
+
+    def _check_absent(self, part: str, counts: np.ndarray, where: str) -> None:
+        """Raises UserError for a class that a part lacks without a reason.
+
+        An incomplete copy may lack some, and so do some published splits. In a
+        test fold with one label a clip it does no harm.
+        """
+        expected = self.facts.get("absent_classes", {}).get(part, ())
+        absent = [
+            self.classes[index]
+            for index in np.flatnonzero(counts == 0)
+            if self.classes[index] not in expected
+        ]
+        harmless = self.column == "fold" and not self.multi_label
+        if absent and not self.partial and not harmless:
+            raise UserError(
+                f"Every class must be in every part. Received: none of "
+                f"{_few(absent)} in {part} with {where} in task {self.name!r}. Spread "
+                "its files over the parts, or remove its rows."
             )
 
 
@@ -131,19 +202,8 @@ def read_task(metadata: str, audio: str) -> Task:
     Raises:
         UserError: the CSV or a file is missing, or the table makes no task.
     """
-    rows = _read_rows(metadata)
-    columns = list(rows[0])
-    column = next((name for name in ("fold", "split") if name in columns), "")
-    missing = [name for name in ("file_name", "label") if name not in columns]
-    if missing or not column:
-        raise UserError(
-            "A metadata CSV must have the columns `file_name`, `label` and either "
-            f"`fold` or `split`. Received: {', '.join(map(str, columns))} in "
-            f"{metadata!r}. Rename or add the columns."
-        )
-    # the published tables leave the split of unused files empty
-    rows = [row for row in rows if row[column]]
-    _check_rows(rows, column, metadata)
+    rows, column = read_rows(metadata)
+    facts = read_facts(metadata)
     if not os.path.isdir(audio):
         raise UserError(
             f"`audio` must be the folder that `file_name` is relative to. "
@@ -160,19 +220,86 @@ def read_task(metadata: str, audio: str) -> Task:
             f"{len(rows)} missing from {audio!r}: {_few(absent)}. Check the folder, or "
             "remove the rows."
         )
-    classes = _sorted({row["label"] for row in rows})
+    multi_label = facts.get("metric") == "mAP" or is_multi_label(
+        row["label"] for row in rows
+    )
+    labels = [
+        split_label(row["label"]) if multi_label else [row["label"]] for row in rows
+    ]
+    classes = _sorted({name for names in labels for name in names})
     index = {name: number for number, name in enumerate(classes)}
+    if multi_label:
+        indices = np.zeros((len(rows), len(classes)), bool)
+        for row, names in enumerate(labels):
+            indices[row, [index[name] for name in names]] = True
+    else:
+        indices = np.array([index[name] for (name,) in labels])
     task = Task(
         name=os.path.splitext(os.path.basename(metadata))[0],
         audio=audio,
         file_names=tuple(row["file_name"] for row in rows),
-        labels=np.array([index[row["label"]] for row in rows]),
+        labels=indices,
         classes=tuple(classes),
         column=column,
         parts=tuple(row[column] for row in rows),
+        facts=facts,
     )
     task.folds()
     return task
+
+
+def read_rows(metadata: str) -> tuple[list[dict[str, str]], str]:
+    """Reads the rows of a metadata CSV and checks its values.
+
+    Args:
+        metadata: path of the CSV; see the module's docstring.
+
+    Returns:
+        the rows that have a part, and the column that says which: "fold" or
+        "split".
+
+    Raises:
+        UserError: the CSV cannot be read, or makes no task.
+    """
+    rows = _read_rows(metadata)
+    columns = list(rows[0])
+    column = next((name for name in ("fold", "split") if name in columns), "")
+    missing = [name for name in ("file_name", "label") if name not in columns]
+    if missing or not column:
+        raise UserError(
+            "A metadata CSV must have the columns `file_name`, `label` and either "
+            f"`fold` or `split`. Received: {', '.join(map(str, columns))} in "
+            f"{metadata!r}. Rename or add the columns."
+        )
+    # the published tables leave the split of unused files empty
+    rows = [row for row in rows if row[column]]
+    _check_rows(rows, column, metadata)
+    return rows, column
+
+
+def read_facts(metadata: str) -> dict:
+    """What `train_lib.tasks prepare` wrote beside a CSV; empty without it."""
+    try:
+        with open(facts_path(metadata), encoding="utf-8") as file:
+            facts = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return facts if facts.get("format") == FACTS_FORMAT else {}
+
+
+def facts_path(metadata: str) -> str:
+    """Where the facts about a CSV lie."""
+    return os.path.splitext(metadata)[0] + FACTS_SUFFIX
+
+
+def is_multi_label(labels: Iterable[str]) -> bool:
+    """Whether any of the labels is a list."""
+    return any("," in label for label in labels)
+
+
+def split_label(label: str) -> list[str]:
+    """The classes of a comma-separated label."""
+    return [name for name in map(str.strip, label.split(",")) if name]
 
 
 def draw_validation(
@@ -244,20 +371,13 @@ def _check_rows(rows: list[dict[str, str]], column: str, metadata: str) -> None:
             f"`file_name` must name each file once. Received: {twice!r} in several "
             f"rows of {metadata!r}. Keep one of them."
         )
-    unlabelled = [row["file_name"] for row in rows if not row["label"]]
+    unlabelled = [row["file_name"] for row in rows if not split_label(row["label"])]
     if unlabelled:
         raise UserError(
             f"`label` must not be empty. Received: no label for {_few(unlabelled)} in "
             f"{metadata!r}. Label or remove the rows."
         )
-    several = [row["label"] for row in rows if "," in row["label"]]
-    if several:
-        raise UserError(
-            f"`label` must be one class. Received: {several[0]!r} in {metadata!r}, a "
-            "multi-label task, which this command does not evaluate yet. Keep one "
-            "label a row."
-        )
-    classes = {row["label"] for row in rows}
+    classes = {name for row in rows for name in split_label(row["label"])}
     if len(classes) < 2:
         raise UserError(
             f"A task must have at least two classes. Received: {_few(classes)} in the "
