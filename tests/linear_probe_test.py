@@ -15,7 +15,8 @@ from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from train_lib.probe import embedding, floors, tasks
-from train_lib.probe.linear import linear_probe, table
+from train_lib.probe.linear import linear_probe
+from train_lib.probe.results import table
 
 RATE = 16000
 NUM_CLIPS = 60

@@ -1,29 +1,18 @@
-"""Classification tasks: a metadata CSV, its checks, and its folds.
+"""Classification tasks: files, labels, and their division into folds."""
 
-A CSV has the columns `file_name` (relative to the audio folder), `label`, and
-either `fold` (each value is held out as test once) or `split` (train, valid,
-test). Other columns are ignored. A comma in any label makes the task a
-multi-label one. Beside a CSV that `train_lib.tasks prepare` wrote lie facts
-about it, NAME.task.json.
-"""
-
-import collections
-import csv
 import dataclasses
-import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from byola_tf.errors import UserError
+from train_lib.probe import task_table
+from train_lib.probe.task_table import SPLITS, few
 
-SPLITS = ("train", "valid", "test")
 VALIDATION_SHARE = 0.1
 VALIDATION_DRAWS = 100
-FACTS_SUFFIX = ".task.json"
-FACTS_FORMAT = "byola-tf task 1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +103,7 @@ class Task:
                     None,
                     np.flatnonzero(usable & (parts == name)),
                 )
-                for name in _sorted(set(self.parts))
+                for name in task_table.sorted_names(set(self.parts))
             ]
         for fold in folds:
             self._check(fold)
@@ -158,7 +147,7 @@ class Task:
         if len(absent):
             raise UserError(
                 f"Every class must have training files. Received: none of "
-                f"{_few([self.classes[index] for index in absent])} with {where} in "
+                f"{few([self.classes[index] for index in absent])} with {where} in "
                 f"task {self.name!r}. Spread its files over the parts, or remove "
                 "its rows."
             )
@@ -166,7 +155,7 @@ class Task:
             if np.count_nonzero(counts) < 2:
                 raise UserError(
                     f"Every part must hold at least two classes. Received: only "
-                    f"{_few([self.classes[counts.argmax()]])} in {part} with {where} "
+                    f"{few([self.classes[counts.argmax()]])} in {part} with {where} "
                     f"in task {self.name!r}. Spread the classes over the parts."
                 )
             self._check_absent(part, counts, where)
@@ -187,7 +176,7 @@ class Task:
         if absent and not self.partial and not harmless:
             raise UserError(
                 f"Every class must be in every part. Received: none of "
-                f"{_few(absent)} in {part} with {where} in task {self.name!r}. Spread "
+                f"{few(absent)} in {part} with {where} in task {self.name!r}. Spread "
                 "its files over the parts, or remove its rows."
             )
 
@@ -202,8 +191,8 @@ def read_task(metadata: str, audio: str) -> Task:
     Raises:
         UserError: the CSV or a file is missing, or the table makes no task.
     """
-    rows, column = read_rows(metadata)
-    facts = read_facts(metadata)
+    rows, column = task_table.read_rows(metadata)
+    facts = task_table.read_facts(metadata)
     if not os.path.isdir(audio):
         raise UserError(
             f"`audio` must be the folder that `file_name` is relative to. "
@@ -217,16 +206,17 @@ def read_task(metadata: str, audio: str) -> Task:
     if absent:
         raise UserError(
             f"Every `file_name` must be a file in `audio`. Received: {len(absent)} of "
-            f"{len(rows)} missing from {audio!r}: {_few(absent)}. Check the folder, or "
+            f"{len(rows)} missing from {audio!r}: {few(absent)}. Check the folder, or "
             "remove the rows."
         )
-    multi_label = facts.get("metric") == "mAP" or is_multi_label(
+    multi_label = facts.get("metric") == "mAP" or task_table.is_multi_label(
         row["label"] for row in rows
     )
     labels = [
-        split_label(row["label"]) if multi_label else [row["label"]] for row in rows
+        task_table.split_label(row["label"]) if multi_label else [row["label"]]
+        for row in rows
     ]
-    classes = _sorted({name for names in labels for name in names})
+    classes = task_table.sorted_names({name for names in labels for name in names})
     index = {name: number for number, name in enumerate(classes)}
     if multi_label:
         indices = np.zeros((len(rows), len(classes)), bool)
@@ -246,60 +236,6 @@ def read_task(metadata: str, audio: str) -> Task:
     )
     task.folds()
     return task
-
-
-def read_rows(metadata: str) -> tuple[list[dict[str, str]], str]:
-    """Reads the rows of a metadata CSV and checks its values.
-
-    Args:
-        metadata: path of the CSV; see the module's docstring.
-
-    Returns:
-        the rows that have a part, and the column that says which: "fold" or
-        "split".
-
-    Raises:
-        UserError: the CSV cannot be read, or makes no task.
-    """
-    rows = _read_rows(metadata)
-    columns = list(rows[0])
-    column = next((name for name in ("fold", "split") if name in columns), "")
-    missing = [name for name in ("file_name", "label") if name not in columns]
-    if missing or not column:
-        raise UserError(
-            "A metadata CSV must have the columns `file_name`, `label` and either "
-            f"`fold` or `split`. Received: {', '.join(map(str, columns))} in "
-            f"{metadata!r}. Rename or add the columns."
-        )
-    # the published tables leave the split of unused files empty
-    rows = [row for row in rows if row[column]]
-    _check_rows(rows, column, metadata)
-    return rows, column
-
-
-def read_facts(metadata: str) -> dict:
-    """What `train_lib.tasks prepare` wrote beside a CSV; empty without it."""
-    try:
-        with open(facts_path(metadata), encoding="utf-8") as file:
-            facts = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return facts if facts.get("format") == FACTS_FORMAT else {}
-
-
-def facts_path(metadata: str) -> str:
-    """Where the facts about a CSV lie."""
-    return os.path.splitext(metadata)[0] + FACTS_SUFFIX
-
-
-def is_multi_label(labels: Iterable[str]) -> bool:
-    """Whether any of the labels is a list."""
-    return any("," in label for label in labels)
-
-
-def split_label(label: str) -> list[str]:
-    """The classes of a comma-separated label."""
-    return [name for name in map(str.strip, label.split(",")) if name]
 
 
 def draw_validation(
@@ -335,78 +271,3 @@ def draw_validation(
         f"{VALIDATION_DRAWS} draws without success. Add files, or a `split` column "
         "with rows for `valid`."
     )
-
-
-def _read_rows(metadata: str) -> list[dict[str, str]]:
-    try:
-        with open(metadata, newline="", encoding="utf-8-sig") as file:
-            rows = [
-                {key: (value or "").strip() for key, value in row.items() if key}
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"`metadata` must be a readable CSV file. Received: {metadata!r} ({error})."
-            " Check the path."
-        ) from error
-    if not rows:
-        raise UserError(
-            f"A metadata CSV must have a header and rows. Received: {metadata!r} "
-            "without rows. Write one row a file."
-        )
-    return rows
-
-
-def _check_rows(rows: list[dict[str, str]], column: str, metadata: str) -> None:
-    """Raises UserError for the first thing wrong with the table's values."""
-    if not rows:
-        raise UserError(
-            f"`{column}` must say which part a row belongs to. Received: no value in "
-            f"any row of {metadata!r}. Fill the column."
-        )
-    names = [row["file_name"] for row in rows]
-    if len(set(names)) < len(names):
-        twice = collections.Counter(names).most_common(1)[0][0]
-        raise UserError(
-            f"`file_name` must name each file once. Received: {twice!r} in several "
-            f"rows of {metadata!r}. Keep one of them."
-        )
-    unlabelled = [row["file_name"] for row in rows if not split_label(row["label"])]
-    if unlabelled:
-        raise UserError(
-            f"`label` must not be empty. Received: no label for {_few(unlabelled)} in "
-            f"{metadata!r}. Label or remove the rows."
-        )
-    classes = {name for row in rows for name in split_label(row["label"])}
-    if len(classes) < 2:
-        raise UserError(
-            f"A task must have at least two classes. Received: {_few(classes)} in the "
-            f"`label` column of {metadata!r}. Add files of another class."
-        )
-    parts = {row[column] for row in rows}
-    if column == "split" and parts - set(SPLITS):
-        raise UserError(
-            f"`split` must be one of {', '.join(SPLITS)}. Received: "
-            f"{_few(parts - set(SPLITS))} in {metadata!r}. Rename it."
-        )
-    if column == "fold" and len(parts) < 2:
-        raise UserError(
-            f"`fold` must have at least two values. Received: {_few(parts)} in "
-            f"{metadata!r}. Divide the rows into folds, or use a `split` column."
-        )
-
-
-def _sorted(names: Iterable[str]) -> list[str]:
-    """Sorts as numbers if all names are integers, otherwise as text."""
-    names = list(names)
-    try:
-        return sorted(names, key=int)
-    except ValueError:
-        return sorted(names)
-
-
-def _few(names: Sequence[str] | set[str], limit: int = 3) -> str:
-    """Quotes the first names and counts the rest."""
-    names = sorted(names)
-    text = ", ".join(repr(name) for name in names[:limit])
-    return text if len(names) <= limit else f"{text} and {len(names) - limit} more"

@@ -5,7 +5,6 @@ import os
 
 from byola_tf.errors import UserError
 from train_lib.probe.presets.preset import (
-    SPLITS,
     Clip,
     Listing,
     Preset,
@@ -16,6 +15,7 @@ from train_lib.probe.presets.preset import (
     read_lines,
     read_table,
 )
+from train_lib.probe.task_table import SPLITS
 
 _TONE_SUFFIX = "-velocity64"
 

@@ -4,8 +4,7 @@ import functools
 import os
 
 from byola_tf.errors import UserError
-from train_lib import labelled_folder
-from train_lib.probe import tasks
+from train_lib.probe import task_table
 from train_lib.probe.presets.preset import Clip, Listing, Preset
 
 
@@ -35,8 +34,8 @@ def _preset(name, kind, path, read) -> Preset:
 
 
 def read_metadata(path: str, source: str) -> Listing:
-    """The rows of a metadata CSV; see `tasks.read_rows`."""
-    rows, column = tasks.read_rows(path)
+    """The rows of a metadata CSV; see `task_table.read_rows`."""
+    rows, column = task_table.read_rows(path)
     clips = [
         Clip(row["file_name"].replace(os.sep, "/"), row["label"], row[column])
         for row in rows
@@ -51,6 +50,8 @@ def read_metadata(path: str, source: str) -> Listing:
 
 
 def _read_folder(source: str, split: str | None) -> Listing:
+    from train_lib import labelled_folder
+
     found = labelled_folder.read(source, flag="source")
     column, rows = labelled_folder.divide(found)
     clips = [Clip(name.replace(os.sep, "/"), *rest) for name, *rest in rows]
@@ -63,6 +64,8 @@ def _read_folder(source: str, split: str | None) -> Listing:
 
 def median_seconds(listing: Listing) -> float:
     """Median duration of a listing's clips, within 0.25 to 10 s."""
+    from train_lib import labelled_folder
+
     join = functools.partial(os.path.join, listing.root)
     paths = [join(clip.path) for clip in listing.clips]
     return labelled_folder.median_seconds(paths, "source")

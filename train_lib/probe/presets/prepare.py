@@ -19,7 +19,7 @@ import soundfile
 from byola_tf import audio, files, parallel
 from byola_tf.errors import UserError
 from byola_tf.waveforms import no_progress
-from train_lib.probe import presets, tasks
+from train_lib.probe import presets, task_table
 from train_lib.probe.presets import own_data
 from train_lib.probe.presets.preset import Clip, Listing, Preset
 
@@ -79,7 +79,9 @@ def prepare(
     with files.replacing_folder(output) as folder:
         names = _place(present, folder, sample_rate, num_workers, progress)
         _write_table(os.path.join(folder, f"{preset.name}.csv"), present, names)
-        with open(os.path.join(folder, preset.name + tasks.FACTS_SUFFIX), "w") as file:
+        with open(
+            os.path.join(folder, preset.name + task_table.FACTS_SUFFIX), "w"
+        ) as file:
             json.dump(facts, file, indent=2)
             file.write("\n")
     return facts
@@ -104,7 +106,7 @@ def _check_output(output: str, source: str) -> None:
         ) from error
     tables = [name for name in names if name.endswith(".csv")]
     if names and not any(
-        tasks.read_facts(os.path.join(output, table)) for table in tables
+        task_table.read_facts(os.path.join(output, table)) for table in tables
     ):
         raise UserError(
             "`output` must be a new or empty folder, or one that this command made: "
@@ -159,7 +161,7 @@ def _checked(
         )
     classes = _classes(preset, clips)
     return clips, {
-        "format": tasks.FACTS_FORMAT,
+        "format": task_table.FACTS_FORMAT,
         "task": preset.name,
         "title": preset.title,
         "metric": _metric(preset, clips),
@@ -176,21 +178,21 @@ def _checked(
 
 
 def _metric(preset: Preset, clips: Sequence[Clip]) -> str:
-    if tasks.is_multi_label(clip.label for clip in clips):
+    if task_table.is_multi_label(clip.label for clip in clips):
         return "mAP"
     return preset.metric
 
 
 def _classes(preset: Preset, clips: Sequence[Clip]) -> set[str]:
     if _metric(preset, clips) == "mAP":
-        return {name for clip in clips for name in tasks.split_label(clip.label)}
+        return {name for clip in clips for name in task_table.split_label(clip.label)}
     return {clip.label for clip in clips}
 
 
 def _in_order(parts) -> list[str]:
     """Splits in their order, folds as numbers."""
-    if set(parts) <= set(tasks.SPLITS):
-        return [part for part in tasks.SPLITS if part in parts]
+    if set(parts) <= set(task_table.SPLITS):
+        return [part for part in task_table.SPLITS if part in parts]
     return sorted(parts, key=lambda part: (len(part), part))
 
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from byola_tf import audio
 from byola_tf.errors import UserError
+from train_lib.probe.task_table import SPLITS
 
 SPLIT_SEED = 0
-SPLITS = ("train", "valid", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +154,8 @@ def read_lines(path: str) -> list[str]:
 
 def audio_below(root: str, *folders: str) -> list[str]:
     """Audio files below folders of `root`: relative paths with `/`, sorted."""
+    from byola_tf import audio
+
     found = []
     for folder in folders or ("",):
         try:
