@@ -189,6 +189,14 @@ class TestFacts:
         rows = fold_rows(3) + "\ny.wav,owl,1\nz.wav,owl,2"
         assert tasks.read_task(*make_task(rows)).absent_classes() == {}
 
+    def test_a_prepared_task_is_found_by_name(self, make_task, tmp_path):
+        metadata, _ = make_task(fold_rows(2))
+        assert task_table.of_prepared("birds", str(tmp_path)) == metadata
+        with pytest.raises(
+            UserError, match="without esc50.csv. Prepare it first: python -m train_lib"
+        ):
+            task_table.of_prepared("esc50", str(tmp_path))
+
     @pytest.mark.parametrize("text", ['{"partial": true}', "no JSON"])
     def test_other_files_of_that_name_are_no_facts(self, make_task, text):
         metadata, audio = make_task(fold_rows(2))

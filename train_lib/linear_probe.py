@@ -24,6 +24,7 @@ from absl import flags
 from byola_tf import files
 from byola_tf.errors import UserError
 from train_lib import command, progress
+from train_lib.probe import task_table
 
 MODEL = flags.DEFINE_string(
     "model",
@@ -95,14 +96,7 @@ def _metadata(audio: str) -> str:
         )
     if not TASK.value:
         return command.required("metadata", METADATA.value, "sounds.csv")
-    path = os.path.join(audio, f"{TASK.value}.csv")
-    if not os.path.isfile(path):
-        raise UserError(
-            f"`--audio` must be the folder of a prepared task. Received: {audio!r}, "
-            f"without {TASK.value}.csv. Prepare it first: python -m train_lib.tasks "
-            f"prepare --task={TASK.value} --source=DIR --output={audio}"
-        )
-    return path
+    return task_table.of_prepared(TASK.value, audio)
 
 
 def _check_output(path: str) -> None:

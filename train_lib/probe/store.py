@@ -9,6 +9,7 @@ result should not depend on whether it came from a cache.
 import dataclasses
 import json
 import os
+import zipfile
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def write_index(folder: str, rows, training, testing, statistics, skipped) -> No
     """Writes what `read` needs beside the embeddings; see `TaskEmbeddings`."""
     facts = {
         "statistics": statistics and dataclasses.asdict(statistics),
-        "skipped": skipped,
+        "skipped": {int(row): reason for row, reason in skipped.items()},
     }
     np.savez(
         os.path.join(folder, _CROPS),
@@ -109,13 +110,14 @@ def write_index(folder: str, rows, training, testing, statistics, skipped) -> No
 def read(folder: str) -> TaskEmbeddings | None:
     """Opens written embeddings; None if they are absent or damaged."""
     try:
-        with np.load(os.path.join(folder, _CROPS)) as index:
+        path = os.path.join(folder, _CROPS)
+        with open(path, "rb") as file, np.load(file) as index:
             rows, training, testing, facts = (
                 index[name] for name in ("rows", "training", "testing", "facts")
             )
         facts = json.loads(str(facts))
         features = np.load(os.path.join(folder, EMBEDDINGS), mmap_mode="r")
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     if features.ndim != 2 or len(features) != len(rows):
         return None

@@ -59,6 +59,22 @@ def read_facts(metadata: str) -> dict:
     return facts if facts.get("format") == FACTS_FORMAT else {}
 
 
+def of_prepared(task: str, audio: str) -> str:
+    """Path of the CSV of a task in the folder that was prepared for it.
+
+    Raises:
+        UserError: the folder has none of that name.
+    """
+    path = os.path.join(audio, f"{task}.csv")
+    if not os.path.isfile(path):
+        raise UserError(
+            f"`audio` must be the folder of a prepared task. Received: {audio!r}, "
+            f"without {task}.csv. Prepare it first: python -m train_lib.tasks prepare "
+            f"--task={task} --source=DIR --output={audio}"
+        )
+    return path
+
+
 def facts_path(metadata: str) -> str:
     """Where the facts about a CSV lie."""
     return os.path.splitext(metadata)[0] + FACTS_SUFFIX

@@ -83,6 +83,7 @@ class Task:
 
         Args:
             without: rows to leave out (files that turned out to be broken).
+                A class may then be absent from validation or test.
 
         Raises:
             UserError: a part is empty, or a class is absent from training.
@@ -106,7 +107,7 @@ class Task:
                 for name in task_table.sorted_names(set(self.parts))
             ]
         for fold in folds:
-            self._check(fold)
+            self._check(fold, usable.all())
         return folds
 
     def counts(self, rows: np.ndarray) -> np.ndarray:
@@ -131,7 +132,7 @@ class Task:
         parts = [("valid", fold.valid), ("test", fold.test)]
         return [(part, self.counts(rows)) for part, rows in parts if rows is not None]
 
-    def _check(self, fold: Fold) -> None:
+    def _check(self, fold: Fold, complete: bool) -> None:
         where = (
             "the `split` column"
             if self.column == "split"
@@ -158,7 +159,8 @@ class Task:
                     f"{few([self.classes[counts.argmax()]])} in {part} with {where} "
                     f"in task {self.name!r}. Spread the classes over the parts."
                 )
-            self._check_absent(part, counts, where)
+            if complete:
+                self._check_absent(part, counts, where)
 
     def _check_absent(self, part: str, counts: np.ndarray, where: str) -> None:
         """Raises UserError for a class that a part lacks without a reason.
