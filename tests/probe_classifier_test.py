@@ -6,7 +6,7 @@ import sklearn.metrics
 from sklearn import pipeline, preprocessing
 from sklearn.linear_model import LogisticRegression
 
-from train_lib.probe import adam, classifier, protocol, tasks
+from train_lib.probe import adam, classifier, protocol, store, tasks
 from train_lib.probe.adam import Adam, Schedule
 from train_lib.probe.classifier import Group, Standardizer
 
@@ -263,6 +263,15 @@ class TestEvaluate:
         assert evaluation.learning_rates == (1e-2,) * 4
         assert {run.learning_rate for run in evaluation.runs} == {1e-2}
 
+    def test_takes_the_middle_one_of_equal_rates(self):
+        features, targets = blobs(spread=0.1)
+        evaluation = protocol.evaluate(
+            features, targets, self.folds(300)[:1], learning_rates=(1e-9, 1e-3, 1e-2)
+        )
+        scores = [point["valid_mean"] for point in evaluation.learning_rate_curve()]
+        assert scores[0] < 1 and scores[1:] == [1, 1]
+        assert evaluation.learning_rates == (1e-2,)
+
     def test_standardises_on_train_and_validation_but_not_on_test(self):
         features, targets = blobs(spread=0.1)
         fold = self.folds(300)[0]
@@ -367,7 +376,9 @@ def test_two_classes_work():
     np.testing.assert_array_equal(evaluation.confusion_matrix, [[150, 0], [0, 150]])
 
 
-def test_a_memory_map_gives_the_same_result(tmp_path):
+@pytest.mark.parametrize("kept_bytes", [0, 2**29])
+def test_a_memory_map_gives_the_same_result(tmp_path, monkeypatch, kept_bytes):
+    monkeypatch.setattr(store, "_KEPT_MAP_BYTES", kept_bytes)
     features, targets = blobs(spread=6.0)
     np.save(tmp_path / "features.npy", features)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")

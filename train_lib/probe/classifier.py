@@ -19,7 +19,7 @@ import threadpoolctl
 from sklearn import preprocessing
 
 from byola_tf.waveforms import no_progress
-from train_lib.probe import metrics
+from train_lib.probe import metrics, store
 from train_lib.probe.adam import Adam, Schedule
 
 ROWS_AT_A_TIME = 2048
@@ -78,7 +78,7 @@ class Standardizer:
         """Measures the given rows of `features` [clips, d]."""
         scaler = preprocessing.StandardScaler()
         for start in range(0, len(rows), ROWS_AT_A_TIME):
-            block = features[rows[start : start + ROWS_AT_A_TIME]]
+            block = store.take(features, rows[start : start + ROWS_AT_A_TIME])
             scaler.partial_fit(block.astype(np.float64))
         dtype = features.dtype
         return cls(scaler.mean_.astype(dtype), scaler.scale_.astype(dtype))
@@ -200,7 +200,7 @@ def _train_group(
         order = random.permutation(group.train)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            batch = group.standardizer(group.features[rows])
+            batch = group.standardizer(store.take(group.features, rows))
             adam.step(_gradient(adam.parameters, batch, group.targets[rows], objective))
         logits = predict(
             adam.parameters, group.features, group.valid, group.standardizer
@@ -254,7 +254,8 @@ def predict(
     logits = np.empty((len(rows), *parameters.shape[1:]), parameters.dtype)
     for start in range(0, len(rows), ROWS_AT_A_TIME):
         block = slice(start, start + ROWS_AT_A_TIME)
-        logits[block] = _logits(parameters, standardizer(features[rows[block]]))
+        taken = store.take(features, rows[block])
+        logits[block] = _logits(parameters, standardizer(taken))
     return logits
 
 

@@ -19,6 +19,7 @@ from train_lib.probe import (
     floors,
     protocol,
     results,
+    store,
     tasks,
 )
 from train_lib.probe.presets import PRESETS
@@ -30,8 +31,10 @@ class Probe:
 
     Attributes:
         result: what the command writes as JSON.
-        embeddings: float32 [clips, d], one a usable clip: from its beginning
-            for clips that are tested, from a random start for the others.
+        embedded: `TaskEmbeddings` of all crops, on disk.
+        crops: int [clips], the crop that stands for each usable clip: from its
+            beginning for clips that are tested, from a random start for the
+            others.
         labels: int [clips], index into `classes`; bool [clips, classes] of a
             multi-label task.
         classes: names.
@@ -39,10 +42,16 @@ class Probe:
     """
 
     result: dict
-    embeddings: np.ndarray
+    embedded: store.TaskEmbeddings
+    crops: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     file_names: tuple[str, ...]
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """Embeddings of `crops`, read from disk: float32 [clips, d]."""
+        return self.embedded.features[self.crops]
 
 
 def linear_probe(
@@ -155,7 +164,8 @@ def linear_probe(
             ],
             "versions": _versions(),
         },
-        embeddings=embedded.features[shown[rows]],
+        embedded=embedded,
+        crops=shown[rows],
         labels=task.labels[rows],
         classes=task.classes,
         file_names=tuple(task.file_names[row] for row in rows),

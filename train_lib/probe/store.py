@@ -1,13 +1,14 @@
 """Embeddings on disk: written as a stream, read as a memory map.
 
 float32, as the model gave them: a task of 300,000 clips in 3,072 dimensions is a
-file of 3.7 GB of which only the batches in use have to be in memory. In float16
-it would be half of that, but models whose features exceed 65,504 exist, and a
-result should not depend on whether it came from a cache.
+file of 3.7 GB of which only the batches in use are in the memory of the process.
+In float16 it would be half of that, but models whose features exceed 65,504
+exist, and a result should not depend on whether it came from a cache.
 """
 
 import dataclasses
 import json
+import mmap
 import os
 import zipfile
 
@@ -18,6 +19,7 @@ from train_lib.probe.tasks import Fold
 
 EMBEDDINGS = "embeddings.npy"
 _CROPS = "crops.npz"
+_KEPT_MAP_BYTES = 512 * 2**20
 
 
 @dataclasses.dataclass
@@ -130,6 +132,24 @@ def read(folder: str) -> TaskEmbeddings | None:
         statistics=statistics and normalize.Statistics(**statistics),
         skipped={int(row): reason for row, reason in facts["skipped"].items()},
     )
+
+
+def take(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Copies rows; those of a large memory map leave the process's memory again.
+
+    The system keeps what it read from the file in memory that is free, but a
+    process whose mapped pages add up to the whole file seems to need it.
+
+    Args:
+        features: [clips, d], in memory or mapped.
+        rows: int.
+    """
+    block = features[rows]
+    mapped = features.base
+    if isinstance(mapped, mmap.mmap) and features.nbytes > _KEPT_MAP_BYTES:
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            mapped.madvise(mmap.MADV_DONTNEED)
+    return block
 
 
 def default_folder() -> str:
