@@ -341,6 +341,17 @@ class TestCache:
             np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
         assert first.statistics == again.statistics
 
+    def test_the_model_keeps_the_statistics_of_the_task(self, sounds, tmp_path):
+        for _ in range(2):  # embedded, and found
+            floor = self.floor()
+            found, _ = self.embed(sounds, tmp_path, embedder=floor)
+            assert floor.statistics.mean == found.statistics.mean != 0
+
+    def test_no_room_is_said(self, sounds, tmp_path):
+        (tmp_path / "cache").write_text("in the way")
+        with pytest.raises(UserError, match="must fit on disk.*--cache"):
+            self.embed(sounds, tmp_path / "cache")
+
     def test_equals_embedding_without_a_cache(self, sounds, tmp_path):
         cached, _ = self.embed(sounds, tmp_path)
         plain = embedding.embed_task(read(sounds), self.floor(), 0.5)

@@ -66,7 +66,7 @@ def embed_task(
 
     Raises:
         UserError: too many files are broken, every crop is the same value, or
-            the files are copies below the model's rate.
+            the files are copies below the model's rate, or there is no room.
     """
     unit_samples = int(embedder.sample_rate * unit_seconds)
     if unit_samples < 1:
@@ -82,23 +82,36 @@ def embed_task(
     def write(folder: str) -> None:
         _write(folder, task, embedder, reader, batch_size, progress)
 
-    fingerprint = getattr(embedder, "fingerprint", None)
-    if cache and fingerprint:
-        key = _key(task, embedder, unit_samples)
-        folder = os.path.join(os.path.abspath(cache), f"{task.name}-{key}")
-        found = store.read(folder)
-        if found is None:
-            with files.replacing_folder(folder) as temporary:
-                write(temporary)
-            found = store.read(folder)
-        found.folder = folder
-        return found
-    temporary = tempfile.TemporaryDirectory(
-        prefix="byola-embeddings-", ignore_cleanup_errors=True
-    )
-    write(temporary.name)
+    try:
+        if cache and getattr(embedder, "fingerprint", None):
+            key = _key(task, embedder, unit_samples)
+            folder = os.path.join(os.path.abspath(cache), f"{task.name}-{key}")
+            found = _cached(folder, write)
+            if found.statistics:
+                embedder.with_statistics(found.statistics.mean, found.statistics.std)
+            return found
+        temporary = tempfile.TemporaryDirectory(
+            prefix="byola-embeddings-", ignore_cleanup_errors=True
+        )
+        write(temporary.name)
+    except OSError as error:
+        raise UserError(
+            f"Embeddings must fit on disk. Received: {error}. Free some space, or "
+            "choose another folder with --cache (and TMPDIR, for --no_cache)."
+        ) from error
     found = store.read(temporary.name)
     found.owner = temporary
+    return found
+
+
+def _cached(folder: str, write: Callable[[str], None]) -> TaskEmbeddings:
+    """Reads a folder of the cache, written now if it is absent or damaged."""
+    found = store.read(folder)
+    if found is None:
+        with files.replacing_folder(folder) as temporary:
+            write(temporary)
+        found = store.read(folder)
+    found.folder = folder
     return found
 
 
