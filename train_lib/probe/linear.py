@@ -10,9 +10,19 @@ from importlib import metadata as packages
 import numpy as np
 
 import byola_tf
+from byola_tf import files
 from byola_tf.errors import UserError
 from byola_tf.waveforms import no_progress
-from train_lib.probe import embedding, floors, protocol, tasks
+from train_lib.probe import (
+    classifier,
+    embedding,
+    floors,
+    protocol,
+    results,
+    store,
+    tasks,
+)
+from train_lib.probe.presets import PRESETS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,18 +31,27 @@ class Probe:
 
     Attributes:
         result: what the command writes as JSON.
-        embeddings: float32 [clips, d], one a usable clip: from its beginning
-            for clips that are tested, from a random start for the others.
-        labels: int [clips], index into `classes`.
+        embedded: `TaskEmbeddings` of all crops, on disk.
+        crops: int [clips], the crop that stands for each usable clip: from its
+            beginning for clips that are tested, from a random start for the
+            others.
+        labels: int [clips], index into `classes`; bool [clips, classes] of a
+            multi-label task.
         classes: names.
         file_names: one a clip.
     """
 
     result: dict
-    embeddings: np.ndarray
+    embedded: store.TaskEmbeddings
+    crops: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     file_names: tuple[str, ...]
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """Embeddings of `crops`, read from disk: float32 [clips, d]."""
+        return self.embedded.features[self.crops]
 
 
 def linear_probe(
@@ -46,6 +65,8 @@ def linear_probe(
     model_seed: int = 42,
     model_name: str | None = None,
     batch_size: int | None = None,
+    cache: str | None = None,
+    num_workers: int | None = None,
     progress: Callable = no_progress,
 ) -> Probe:
     """Runs the linear evaluation protocol.
@@ -56,13 +77,18 @@ def linear_probe(
             statistics back afterwards.
         metadata: CSV of the task; see `train_lib.probe.tasks`.
         audio: folder that the CSV's file names are relative to.
-        unit_seconds: length of a crop; a published task's own when None.
-        learning_rate: of the classifiers; "search" chooses on validation; None
-            takes a published task's, and searches for any other.
+        unit_seconds: length of a crop; that of a published or prepared task
+            when None.
+        learning_rate: of the classifiers; several (a sequence, or a text with
+            commas) or "search" choose on validation; None takes a published
+            task's, and searches for any other.
         seeds: of the classifiers.
         model_seed: of the weights of the model "random".
         model_name: of an embedder, in the result.
         batch_size: clips embedded at a time.
+        cache: folder in which embeddings are looked for and kept; none when
+            None. An embedder without a `fingerprint` is not cached.
+        num_workers: threads that decode; the number of cores when None.
         progress: called with (iterable, total, description), returns the
             iterable, e.g. wrapped in a progress bar.
 
@@ -81,7 +107,13 @@ def linear_probe(
     own_statistics = getattr(embedder, "statistics", None)
     try:
         embedded = embedding.embed_task(
-            task, embedder, unit_seconds, batch_size, progress
+            task,
+            embedder,
+            unit_seconds,
+            batch_size,
+            progress,
+            cache=cache,
+            num_workers=num_workers,
         )
     finally:
         if own_statistics is not None:
@@ -94,6 +126,8 @@ def linear_probe(
         folds,
         seeds,
         rates,
+        classifier.MULTI_LABEL if task.multi_label else classifier.SINGLE_LABEL,
+        subsets=_subsets(task),
         progress=progress,
     )
     shown = np.where(embedded.testing >= 0, embedded.testing, embedded.training)
@@ -102,11 +136,12 @@ def linear_probe(
         result={
             "task": task.name,
             "model": model_name or opened_name,
-            **_scores(evaluation),
+            **results.scores(evaluation),
             "learning_rate_source": rate_source,
             "unit_seconds": unit_seconds,
+            **results.task_facts(task),
             "classes": list(task.classes),
-            "confusion_matrix": evaluation.confusion_matrix.tolist(),
+            "per_class": results.per_class(task, folds, embedded.rows, evaluation),
             "num_clips": len(rows),
             "folds": [
                 {
@@ -129,61 +164,20 @@ def linear_probe(
             ],
             "versions": _versions(),
         },
-        embeddings=embedded.features[shown[rows]],
+        embedded=embedded,
+        crops=shown[rows],
         labels=task.labels[rows],
         classes=task.classes,
         file_names=tuple(task.file_names[row] for row in rows),
     )
 
 
-def table(result: dict) -> str:
-    """A result as a few lines of text."""
-    interval = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
-    rate = result["learning_rate"]
-    rates = rate if isinstance(rate, list) else [rate]
-    num_classes, num_folds = len(result["classes"]), len(result["folds"])
-    lines = [
-        (
-            "task",
-            f"{result['task']}: {result['num_clips']} clips, {num_classes} classes, "
-            f"{num_folds} fold{'s' * (num_folds > 1)}",
-        ),
-        ("model", f"{result['model']} ({result['embedding_size']} dimensions)"),
-        (result["metric"], f"{100 * result['mean']:.1f}{interval} %"),
-        ("by fold", " ".join(f"{100 * score:.1f}" for score in _by_fold(result))),
-        ("learning rate", " ".join(f"{rate:g}" for rate in rates)),
-    ]
-    if result["skipped"]:
-        names = ", ".join(file["file_name"] for file in result["skipped"][:3])
-        lines.append(("skipped", f"{len(result['skipped'])} broken files: {names}"))
-    return "\n".join(f"{name:14s} {value}" for name, value in lines)
-
-
-def _by_fold(result: dict) -> list[float]:
-    return [
-        float(np.mean([run["score"] for run in result["runs"] if run["fold"] == name]))
-        for name in dict.fromkeys(run["fold"] for run in result["runs"])
-    ]
-
-
-def _scores(evaluation: protocol.Evaluation) -> dict:
-    rates = evaluation.learning_rates
-    return {
-        "metric": evaluation.metric,
-        "mean": evaluation.mean,
-        "std": evaluation.std,
-        "ci95": evaluation.ci95,
-        "scores": list(evaluation.scores),
-        "learning_rate": rates[0] if len(set(rates)) == 1 else list(rates),
-        "runs": [dataclasses.asdict(run) for run in evaluation.runs],
-        "search": list(evaluation.search),
-    }
-
-
 def _unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
-    published = protocol.PUBLISHED.get(task.name)
-    if unit_seconds is None and published:
-        return published.unit_seconds
+    known = task.facts.get("unit_seconds")
+    if task.name in PRESETS:
+        known = known or PRESETS[task.name].unit_seconds
+    if unit_seconds is None and known:
+        return known
     if unit_seconds is None or not (unit_seconds > 0 and math.isfinite(unit_seconds)):
         raise UserError(
             "`unit_seconds` must be a positive number of seconds. Received: "
@@ -195,21 +189,38 @@ def _unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
 
 def _learning_rates(task, model, learning_rate) -> tuple[Sequence[float], str]:
     """The rates to try and where they come from."""
-    published = protocol.PUBLISHED.get(task.name)
+    published = task.name in PRESETS and PRESETS[task.name].learning_rate
     if learning_rate is None and published and model != "logmel":
-        return (published.learning_rate,), "published"
+        return (published,), "published"
     if learning_rate is None or learning_rate == "search":
         return protocol.SEARCHED_RATES, "validation"
+    if isinstance(learning_rate, str):
+        learning_rate = learning_rate.split(",")
+    elif isinstance(learning_rate, float | int):
+        learning_rate = [learning_rate]
     try:
-        rate = float(learning_rate)
+        rates = [float(rate) for rate in learning_rate]
     except ValueError:
-        rate = math.nan
-    if not (rate > 0 and math.isfinite(rate)):
+        rates = []
+    if not rates or not all(rate > 0 and math.isfinite(rate) for rate in rates):
+        given = ",".join(map(str, learning_rate))
         raise UserError(
-            "`lr` must be a positive number or 'search'. Received: "
-            f"{learning_rate!r}. Leave it out to follow the protocol."
+            f"`lr` must be a positive number, several, or 'search'. Received: {given!r}"
+            ". Leave it out to follow the protocol."
         )
-    return (rate,), "given"
+    return rates, "given" if len(rates) == 1 else "validation"
+
+
+def _subsets(task: tasks.Task) -> dict[str, np.ndarray]:
+    """Rows of classes by name of a published subset; those that the task has."""
+    if not task.multi_label or task.name not in PRESETS:
+        return {}
+    number = {name: index for index, name in enumerate(task.classes)}
+    subsets = {
+        name: [number[label] for label in labels if label in number]
+        for name, labels in PRESETS[task.name].subsets.items()
+    }
+    return {name: np.array(rows) for name, rows in subsets.items() if rows}
 
 
 def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -230,10 +241,21 @@ def _open(model, model_seed: int) -> tuple[Callable, str]:
     if callable(model):
         return model, getattr(model, "name", type(model).__name__)
     if model == "logmel":
-        return floors.LogMelFloor(), model
-    if model == "random":
-        return floors.random_encoder(model_seed), model
-    return byola_tf.load(model), os.fspath(model)
+        embedder = floors.LogMelFloor()
+        embedder.fingerprint = model
+    elif model == "random":
+        embedder = floors.random_encoder(model_seed)
+        embedder.fingerprint = f"random {model_seed}"
+    else:
+        embedder = byola_tf.load(model)
+        embedder.fingerprint = files.fingerprint(
+            sorted(
+                os.path.join(folder, name)
+                for folder, _, names in os.walk(model)
+                for name in names
+            )
+        )
+    return embedder, os.fspath(model)
 
 
 def _usable_folds(task: tasks.Task, skipped: dict[int, str]) -> list[tasks.Fold]:
