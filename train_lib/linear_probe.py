@@ -29,9 +29,34 @@ from train_lib.probe import task_table
 MODEL = flags.DEFINE_string(
     "model",
     None,
-    "An exported model, a checkpoint or a work directory; or one of the floors that a "
-    "trained model has to beat: 'random' (the untrained v2 encoder, see --seed) or "
-    "'logmel' (mean and standard deviation of the log-mel over time).",
+    "An exported model, a checkpoint or a work directory; a model of others (see "
+    "below); or one of the floors that a trained model has to beat: 'random' (the "
+    "untrained v2 encoder, see --seed; 'random:v1') or 'logmel' (mean and standard "
+    "deviation of the log-mel over time).",
+)
+MODE = flags.DEFINE_enum(
+    "mode",
+    "linear",
+    ["linear", "knn", "few_shot", "finetune"],
+    "What is done with the frozen embeddings: a linear classifier (the published "
+    "protocol), nearest neighbours, a few examples a class, or training the encoder "
+    "too (models of ours only).",
+)
+POOLING = flags.DEFINE_enum(
+    "pooling",
+    None,
+    ["mean+max", "mean", "max"],
+    "How a model's frames become one vector. Default: the model's own; mean+max for "
+    "foreign frames, mean for hf: models.",
+)
+LAYERS = flags.DEFINE_list(
+    "layers",
+    None,
+    "Inner layers whose features are concatenated instead of the output: conv1, conv2, "
+    "mlp1, mlp2 or all for our encoders, numbers of hidden states for hf: models.",
+)
+SHOTS = flags.DEFINE_list(
+    "shots", ["1", "5", "10"], "Examples a class of --mode=few_shot."
 )
 METADATA = flags.DEFINE_string(
     "metadata",
@@ -87,6 +112,21 @@ WORKERS = flags.DEFINE_integer(
 )
 
 
+def _shots(values: list[str]) -> list[int]:
+    if not values or not all(value.isdigit() and int(value) for value in values):
+        raise UserError(
+            "`shots` must be positive integers. Received: "
+            f"{','.join(values)!r}. E.g. --shots=1,5,10."
+        )
+    return [int(value) for value in values]
+
+
+def _help_tail() -> str:
+    from train_lib.probe import models
+
+    return models.__doc__
+
+
 def _metadata(audio: str) -> str:
     """The CSV that the flags name."""
     if TASK.value and METADATA.value:
@@ -99,37 +139,15 @@ def _metadata(audio: str) -> str:
     return task_table.of_prepared(TASK.value, audio)
 
 
-def _check_output(path: str) -> None:
-    """Raises UserError if the result could not be written, before the work."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path) or not path.endswith(".json"):
-        raise UserError(
-            f"`output` must be the name of a .json file. Received: {path!r}. Use e.g. "
-            "--output=results/esc10.json."
-        )
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"`output` must lie in a folder that can be made. Received: {path!r} "
-            f"({error}). Choose another."
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(
-            f"`output` must lie in a folder that can be written to. Received: "
-            f"{path!r}. Choose another."
-        )
-
-
 def main() -> None:
     """Evaluates, writes the JSON and prints a table."""
     model = command.required("model", MODEL.value, "runs/model")
     audio = command.required("audio", AUDIO.value, "sounds")
     metadata = _metadata(audio)
     output = command.required("output", OUTPUT.value, "sounds.json")
-    _check_output(output)
     from train_lib.probe import linear, results, store
 
+    results.check_output(output)
     probe = linear.linear_probe(
         model,
         metadata,
@@ -141,6 +159,10 @@ def main() -> None:
         batch_size=BATCH_SIZE.value,
         cache=None if NO_CACHE.value else CACHE.value or store.default_folder(),
         num_workers=WORKERS.value,
+        mode=MODE.value,
+        pooling=POOLING.value,
+        layers=LAYERS.value,
+        shots=_shots(SHOTS.value),
         progress=progress.bar,
     )
     files.write_text(output, json.dumps(probe.result, indent=2) + "\n")
@@ -150,7 +172,7 @@ def main() -> None:
 
 def cli() -> None:
     """Entry point of `byola-probe`."""
-    command.run(main)
+    command.run(main, help_tail=_help_tail)
 
 
 if __name__ == "__main__":

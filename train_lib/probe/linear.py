@@ -10,15 +10,17 @@ from importlib import metadata as packages
 import numpy as np
 
 import byola_tf
-from byola_tf import files
 from byola_tf.errors import UserError
 from byola_tf.waveforms import no_progress
 from train_lib.probe import (
-    classifier,
     embedding,
-    floors,
+    few_shot,
+    finetune,
+    models,
+    modes,
     protocol,
     results,
+    significance,
     store,
     tasks,
 )
@@ -67,12 +69,16 @@ def linear_probe(
     batch_size: int | None = None,
     cache: str | None = None,
     num_workers: int | None = None,
+    mode: str = "linear",
+    pooling: str | None = None,
+    layers: Sequence[str] | None = None,
+    shots: Sequence[int] = few_shot.SHOTS,
     progress: Callable = no_progress,
 ) -> Probe:
-    """Runs the linear evaluation protocol.
+    """Runs the linear evaluation protocol, or another one on the same clips.
 
     Args:
-        model: path for `byola_tf.load`, "random", "logmel", or an embedder
+        model: text for `train_lib.probe.models.open_model`, or an embedder
             (see `train_lib.probe.embedding.embed_task`). An embedder gets its
             statistics back afterwards.
         metadata: CSV of the task; see `train_lib.probe.tasks`.
@@ -89,6 +95,11 @@ def linear_probe(
         cache: folder in which embeddings are looked for and kept; none when
             None. An embedder without a `fingerprint` is not cached.
         num_workers: threads that decode; the number of cores when None.
+        mode: "linear"; "knn" (`train_lib.probe.neighbours`), "few_shot"
+            (`train_lib.probe.few_shot`) or "finetune" (`train_lib.probe.finetune`).
+        pooling: of frames over time; see `models.open_model`.
+        layers: inner layers to use instead; see `models.open_model`.
+        shots: examples a class of the mode "few_shot".
         progress: called with (iterable, total, description), returns the
             iterable, e.g. wrapped in a progress bar.
 
@@ -99,10 +110,15 @@ def linear_probe(
         UserError: the model, the table or the audio cannot be used.
     """
     task = tasks.read_task(metadata, audio)
-    unit_seconds = _unit_seconds(task, unit_seconds)
-    rates, rate_source = _learning_rates(task, model, learning_rate)
-    seeds = _checked_seeds(seeds)
-    embedder, opened_name = _open(model, model_seed)
+    unit_seconds = checked_unit_seconds(task, unit_seconds)
+    rates, rate_source = modes.learning_rates(mode, task, model, learning_rate)
+    seeds = checked_seeds(seeds)
+    opened = None
+    if mode == "finetune":
+        opened = _trainable(model, model_seed, pooling, layers)
+        embedder, opened_name = finetune.LogMels(opened.config), os.fspath(model)
+    else:
+        embedder, opened_name = _open(model, model_seed, pooling, layers)
 
     own_statistics = getattr(embedder, "statistics", None)
     try:
@@ -119,17 +135,19 @@ def linear_probe(
         if own_statistics is not None:
             embedder.with_statistics(own_statistics.mean, own_statistics.std)
             embedder.statistics = own_statistics
-    folds = [embedded.fold(fold) for fold in _usable_folds(task, embedded.skipped)]
-    evaluation = protocol.evaluate(
-        embedded.features,
-        task.targets(embedded.rows),
+    folds = [embedded.fold(fold) for fold in usable_folds(task, embedded.skipped)]
+    evaluation = modes.evaluate(
+        mode,
+        task,
+        embedded,
         folds,
         seeds,
         rates,
-        classifier.MULTI_LABEL if task.multi_label else classifier.SINGLE_LABEL,
-        subsets=_subsets(task),
+        shots=shots,
+        opened=opened,
         progress=progress,
     )
+    clips = results.clips(task, folds, embedded.rows, evaluation)
     shown = np.where(embedded.testing >= 0, embedded.testing, embedded.training)
     rows = np.flatnonzero(shown >= 0)
     return Probe(
@@ -137,6 +155,8 @@ def linear_probe(
             "task": task.name,
             "model": model_name or opened_name,
             **results.scores(evaluation),
+            **evaluation.details,
+            "bootstrap95": clips and significance.interval_of(clips),
             "learning_rate_source": rate_source,
             "unit_seconds": unit_seconds,
             **results.task_facts(task),
@@ -153,8 +173,12 @@ def linear_probe(
                 for fold in folds
             ],
             "seeds": list(seeds),
-            "model_seed": model_seed if opened_name == "random" else None,
-            "embedding_size": embedded.features.shape[1],
+            "model_seed": model_seed if opened_name.startswith("random") else None,
+            "embedding_size": opened.config.encoder.embedding_size
+            if opened
+            else embedded.features.shape[1],
+            "pooling": pooling,
+            "layers": list(layers) if layers else None,
             "sample_rate": embedder.sample_rate,
             "statistics": embedded.statistics
             and dataclasses.asdict(embedded.statistics),
@@ -163,6 +187,7 @@ def linear_probe(
                 for row, reason in sorted(embedded.skipped.items())
             ],
             "versions": _versions(),
+            "clips": clips,
         },
         embedded=embedded,
         crops=shown[rows],
@@ -172,7 +197,8 @@ def linear_probe(
     )
 
 
-def _unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
+def checked_unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
+    """The length of a crop; raises UserError where none is known."""
     known = task.facts.get("unit_seconds")
     if task.name in PRESETS:
         known = known or PRESETS[task.name].unit_seconds
@@ -187,43 +213,8 @@ def _unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
     return unit_seconds
 
 
-def _learning_rates(task, model, learning_rate) -> tuple[Sequence[float], str]:
-    """The rates to try and where they come from."""
-    published = task.name in PRESETS and PRESETS[task.name].learning_rate
-    if learning_rate is None and published and model != "logmel":
-        return (published,), "published"
-    if learning_rate is None or learning_rate == "search":
-        return protocol.SEARCHED_RATES, "validation"
-    if isinstance(learning_rate, str):
-        learning_rate = learning_rate.split(",")
-    elif isinstance(learning_rate, float | int):
-        learning_rate = [learning_rate]
-    try:
-        rates = [float(rate) for rate in learning_rate]
-    except ValueError:
-        rates = []
-    if not rates or not all(rate > 0 and math.isfinite(rate) for rate in rates):
-        given = ",".join(map(str, learning_rate))
-        raise UserError(
-            f"`lr` must be a positive number, several, or 'search'. Received: {given!r}"
-            ". Leave it out to follow the protocol."
-        )
-    return rates, "given" if len(rates) == 1 else "validation"
-
-
-def _subsets(task: tasks.Task) -> dict[str, np.ndarray]:
-    """Rows of classes by name of a published subset; those that the task has."""
-    if not task.multi_label or task.name not in PRESETS:
-        return {}
-    number = {name: index for index, name in enumerate(task.classes)}
-    subsets = {
-        name: [number[label] for label in labels if label in number]
-        for name, labels in PRESETS[task.name].subsets.items()
-    }
-    return {name: np.array(rows) for name, rows in subsets.items() if rows}
-
-
-def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Seeds as integers; raises UserError for others, or the same twice."""
     try:
         checked = tuple(int(seed) for seed in seeds)
     except ValueError:
@@ -236,29 +227,31 @@ def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return checked
 
 
-def _open(model, model_seed: int) -> tuple[Callable, str]:
+def _open(model, model_seed: int, pooling, layers) -> tuple[Callable, str]:
     """The embedder and its name in the result."""
-    if callable(model):
-        return model, getattr(model, "name", type(model).__name__)
-    if model == "logmel":
-        embedder = floors.LogMelFloor()
-        embedder.fingerprint = model
-    elif model == "random":
-        embedder = floors.random_encoder(model_seed)
-        embedder.fingerprint = f"random {model_seed}"
-    else:
-        embedder = byola_tf.load(model)
-        embedder.fingerprint = files.fingerprint(
-            sorted(
-                os.path.join(folder, name)
-                for folder, _, names in os.walk(model)
-                for name in names
-            )
+    if isinstance(model, str | os.PathLike):
+        opened = models.open_model(model, pooling, layers, model_seed)
+        return opened, opened.name
+    if pooling or layers:
+        raise UserError(
+            "`pooling` and `layers` must be left out for an embedder in memory. "
+            f"Received: {pooling or layers}. Give the model's path."
         )
-    return embedder, os.fspath(model)
+    return model, getattr(model, "name", type(model).__name__)
 
 
-def _usable_folds(task: tasks.Task, skipped: dict[int, str]) -> list[tasks.Fold]:
+def _trainable(model, model_seed: int, pooling, layers):
+    """The encoder that is fine-tuned."""
+    if pooling or layers:
+        raise UserError(
+            "`pooling` and `layers` must be left out for --mode=finetune, which "
+            f"trains the encoder as it is. Received: {pooling or ','.join(layers)}."
+        )
+    return models.open_encoder(model, model_seed)
+
+
+def usable_folds(task: tasks.Task, skipped: dict[int, str]) -> list[tasks.Fold]:
+    """The folds without broken files; raises UserError if they do not suffice."""
     try:
         return task.folds(without=skipped)
     except UserError as error:

@@ -19,15 +19,18 @@ SEARCHED_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One trained classifier and its score on the test rows of its fold."""
+    """One trained classifier and its score on the test rows of its fold.
+
+    Fields are None where there is no such thing: neighbours have no epochs.
+    """
 
     fold: str
     seed: int
-    learning_rate: float
+    learning_rate: float | None
     score: float
-    valid_score: float
-    best_epoch: int
-    num_epochs: int
+    valid_score: float | None = None
+    best_epoch: int | None = None
+    num_epochs: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Evaluation:
             a clip.
         by_class: float64 [classes] by metric, the mean over runs; NaN for a
             class without test clips.
+        details: further facts for the result.
     """
 
     metric: str
@@ -84,6 +88,7 @@ class Evaluation:
     search: tuple[dict, ...]
     confusion_matrix: np.ndarray | None
     by_class: dict[str, np.ndarray]
+    details: dict = dataclasses.field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -158,10 +163,7 @@ def evaluate(
     for number, fold in enumerate(folds):
         standardizer = classifier.Standardizer.fit(features, fold.train)
         for seed in seeds:
-            train, valid = fold.train, fold.valid
-            if valid is None:
-                random = np.random.default_rng([seed, number, 0])
-                train, valid = tasks.draw_validation(targets, train, random)
+            train, valid = divided(fold, targets, number, seed)
             groups.append(
                 classifier.Group(
                     [seed, number, 1], features, targets, train, valid, standardizer
@@ -196,7 +198,67 @@ def evaluate(
             ]
             runs.append(_run(fold, seed, candidates[best], scores[index]))
             logits.append(of_seeds[:, index])
-    truths = [targets[fold.test] for fold in folds for _ in seeds]
+    return concluded(
+        folds,
+        targets,
+        runs,
+        logits,
+        objective,
+        subsets=subsets,
+        learning_rates=chosen,
+        search=search,
+        details={"mode": "linear"},
+    )
+
+
+def divided(
+    fold: tasks.Fold, targets: np.ndarray, number: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a fold to train on and to validate.
+
+    Args:
+        fold: `Fold`; a tenth of its training rows is drawn where it has no
+            rows for validation.
+        targets: bool [rows, classes].
+        number: of the fold, from 0.
+        seed: of the draw.
+
+    Raises:
+        UserError: no validation set with every class could be drawn.
+    """
+    if fold.valid is not None:
+        return fold.train, fold.valid
+    random = np.random.default_rng([seed, number, 0])
+    return tasks.draw_validation(targets, fold.train, random)
+
+
+def concluded(
+    folds: Sequence[tasks.Fold],
+    targets: np.ndarray,
+    runs: Sequence[Run],
+    logits: Sequence[np.ndarray],
+    objective: Objective,
+    *,
+    subsets: Mapping[str, np.ndarray] | None = None,
+    learning_rates: Sequence[float] = (),
+    search: Sequence[dict] = (),
+    details: dict | None = None,
+) -> Evaluation:
+    """Computes every metric from the logits of the test rows.
+
+    Args:
+        folds: as evaluated.
+        targets: bool [rows, classes].
+        runs: all seeds of the first fold, then of the next.
+        logits: float32 [test rows, classes], one a run.
+        objective: its metric is the score.
+        subsets: see `evaluate`.
+        learning_rates: see `Evaluation`.
+        search: see `Evaluation`.
+        details: see `Evaluation`.
+    """
+    num_seeds = len(runs) // len(folds)
+    truths = [targets[fold.test] for fold in folds for _ in range(num_seeds)]
     if objective.metric == "mAP":
         confusion = None
         scores, by_class = _multi_label_scores(logits, truths, subsets or {})
@@ -211,12 +273,13 @@ def evaluate(
             name: Summary.of(np.reshape(values, (len(folds), -1)).mean(axis=0))
             for name, values in scores.items()
         },
-        learning_rates=tuple(chosen),
+        learning_rates=tuple(learning_rates),
         runs=tuple(runs),
         logits=tuple(logits),
         search=tuple(search),
         confusion_matrix=confusion,
         by_class=by_class,
+        details=details or {},
     )
 
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
+from byola_tf.errors import UserError
 from train_lib.probe.presets import PRESETS
 from train_lib.probe.protocol import Evaluation
 from train_lib.probe.tasks import Fold, Task
@@ -30,7 +32,9 @@ def scores(evaluation: Evaluation) -> dict:
             }
             for name, summary in evaluation.metrics.items()
         },
-        "learning_rate": rates[0] if len(set(rates)) == 1 else list(rates),
+        "learning_rate": (rates[0] if len(set(rates)) == 1 else list(rates))
+        if rates
+        else None,
         "runs": [dataclasses.asdict(run) for run in evaluation.runs],
         "search": list(evaluation.search),
         "learning_rate_curve": evaluation.learning_rate_curve(),
@@ -102,8 +106,11 @@ def table(result: dict) -> str:
         ("model", f"{result['model']} ({result['embedding_size']} dimensions)"),
         *(_metric_line(name, value) for name, value in result["metrics"].items()),
         ("by fold", " ".join(f"{100 * score:.1f}" for score in _by_fold(result))),
-        ("learning rate", " ".join(f"{rate:g}" for rate in rates)),
+        *_mode_lines(result, rates),
     ]
+    if result["bootstrap95"]:
+        low, high = (100 * bound for bound in result["bootstrap95"])
+        lines.append(("test clips", f"95 % over them: {low:.1f} to {high:.1f} %"))
     if result["skipped"]:
         names = ", ".join(file["file_name"] for file in result["skipped"][:3])
         lines.append(("skipped", f"{len(result['skipped'])} broken files: {names}"))
@@ -113,6 +120,54 @@ def table(result: dict) -> str:
         shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
         lines.append((f"not in {part}", f"{len(names)} classes: {shown}"))
     return "\n".join(f"{name:14s} {value}" for name, value in lines)
+
+
+def clips(
+    task: Task, folds: Sequence[Fold], rows: np.ndarray, evaluation: Evaluation
+) -> dict | None:
+    """What was predicted for every tested clip, fold by fold.
+
+    Args:
+        task: `Task`.
+        folds: rows of the embeddings.
+        rows: int, the task's row of each embedding.
+        evaluation: its logits are looked at.
+
+    Returns:
+        `file_name`, `fold`, `label` (index into the classes), one a clip, and
+        `predictions`, such a list of indices a seed (or draw). None with
+        several labels a clip.
+    """
+    if task.multi_label:
+        return None
+    tested = np.concatenate([rows[fold.test] for fold in folds])
+    num_seeds = len(evaluation.runs) // len(folds)
+    predicted = [
+        np.concatenate([logits.argmax(axis=1) for logits in of_seed])
+        for of_seed in (
+            evaluation.logits[index::num_seeds] for index in range(num_seeds)
+        )
+    ]
+    return {
+        "file_name": [task.file_names[row] for row in tested],
+        "fold": [fold.name for fold in folds for _ in fold.test],
+        "label": task.labels[tested].tolist(),
+        "predictions": [prediction.tolist() for prediction in predicted],
+    }
+
+
+def _mode_lines(result: dict, rates: list) -> list[tuple[str, str]]:
+    """What belongs to one way of judging alone."""
+    match result["mode"]:
+        case "knn":
+            return [("neighbours", " ".join(map(str, result["k"])))]
+        case "few_shot":
+            found = result["few_shot"]
+            return [
+                _metric_line(f"{count}-shot", summary)
+                for count, summary in found.items()
+            ]
+    return [("learning rate", " ".join(f"{rate:g}" for rate in rates))]
 
 
 def _metric_line(name: str, summary: dict) -> tuple[str, str]:
@@ -140,3 +195,25 @@ def _parts(fold: Fold) -> list[np.ndarray]:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def check_output(path: str) -> None:
+    """Raises UserError if the result could not be written, before the work."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not path.endswith(".json"):
+        raise UserError(
+            f"`output` must be the name of a .json file. Received: {path!r}. Use e.g. "
+            "--output=results/esc10.json."
+        )
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"`output` must lie in a folder that can be made. Received: {path!r} "
+            f"({error}). Choose another."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(
+            f"`output` must lie in a folder that can be written to. Received: "
+            f"{path!r}. Choose another."
+        )
