@@ -96,6 +96,13 @@ def stretch_time(waveform: np.ndarray, factor: float, sample_rate: int) -> np.nd
     rest = phase[..., before + 1] - phase[..., before] - expected
     advance = expected + rest - 2 * np.pi * np.round(rest / (2 * np.pi))
     total = np.cumsum(advance, axis=-1) - advance + phase[..., :1]
+    # around a peak, phases keep the relation that they have in the clip, or its
+    # bins would cancel each other (identity phase locking, Laroche and Dolson 1999)
+    peak, phase = _nearest_peak(magnitude), phase[..., before]
+    total, at_peak = (
+        np.take_along_axis(array, peak, axis=-2) for array in (total, phase)
+    )
+    total += phase - at_peak
     _, stretched = signal.istft(
         magnitude * np.exp(1j * total), nperseg=window, noverlap=window - hop
     )
@@ -103,6 +110,18 @@ def stretch_time(waveform: np.ndarray, factor: float, sample_rate: int) -> np.nd
     missing = max(0, num_samples - stretched.shape[1])
     stretched = np.pad(stretched, ((0, 0), (0, missing)))[:, :num_samples]
     return stretched.astype(np.float32)
+
+
+def _nearest_peak(magnitude: np.ndarray) -> np.ndarray:
+    """The local maximum next to each bin, int [batch, bin, frame]."""
+    padded = np.pad(magnitude, ((0, 0), (1, 1), (0, 0)))
+    is_peak = (magnitude >= padded[:, :-2]) & (magnitude >= padded[:, 2:])
+    bins = np.arange(magnitude.shape[1])[:, None]
+    last = magnitude.shape[1] - 1
+    below = np.maximum.accumulate(np.where(is_peak, bins, 0), axis=1)
+    above = np.where(is_peak, bins, last)[:, ::-1]
+    above = np.minimum.accumulate(above, axis=1)[:, ::-1]
+    return np.where(bins - below <= above - bins, below, above)
 
 
 def white_noise(seeds: Sequence, num_samples: int) -> np.ndarray:
