@@ -13,7 +13,7 @@ from byola_tf.encoder import Encoder
 from byola_tf.normalize import Statistics, normalize
 from byola_tf.waveforms import no_progress
 from train_lib.probe import classifier, protocol, tasks
-from train_lib.probe.audio_model import AudioModel, fingerprint_of
+from train_lib.probe.audio_model import AudioModel
 
 _ROWS_AT_A_TIME = 64
 
@@ -48,7 +48,7 @@ class LogMels(AudioModel):
         self.name = "log-mels"
         self.sample_rate = config.frontend.sample_rate
         self.statistics = Statistics(0.0, 1.0)
-        self.fingerprint = fingerprint_of([], "log-mels", config.to_json())
+        self.fingerprint = None  # quick to make, and too large to keep
 
     def with_statistics(self, mean: float, std: float) -> "LogMels":
         """Normalises with these statistics from now on; returns itself."""

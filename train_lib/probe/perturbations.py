@@ -51,7 +51,8 @@ def shift_pitch(waveform: np.ndarray, semitones: float, sample_rate: int) -> np.
     """Moves the pitch and keeps the tempo: phase vocoder, then resampling.
 
     Resampling alone would change the tempo too; the vocoder first stretches
-    the clip by as much.
+    the clip by as much. Moved down, the top of the band is left empty, which
+    a log-mel feels more than the shift itself.
 
     Args:
         waveform: float32 [batch, samples].

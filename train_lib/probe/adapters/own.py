@@ -66,7 +66,14 @@ def open_checkpoint(
     path: str, pooling: str | None, layers: Sequence[str] | None
 ) -> EncoderModel:
     """Opens a checkpoint or a work directory's newest; see `models.open_model`."""
-    opened = checkpoint.load(path)
+    try:
+        opened = checkpoint.load(path)
+    except UserError as error:
+        raise UserError(
+            "A model must be an export, a checkpoint, a work directory, or a text that "
+            "names its family (hub:, hf:, hear:, python:, random, logmel). Received: "
+            f"{path!r}. {error}"
+        ) from error
     folder = path
     if not checkpoint.is_checkpoint(path):
         folder = checkpoint.step_folders(path)[-1]
