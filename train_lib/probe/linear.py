@@ -172,8 +172,10 @@ def linear_probe(
                 }
                 for fold in folds
             ],
-            "seeds": list(seeds),
-            "model_seed": model_seed if opened_name.startswith("random") else None,
+            "seeds": list(dict.fromkeys(run.seed for run in evaluation.runs)),
+            "model_seed": model_seed
+            if opened_name.partition(":")[0] == "random"
+            else None,
             "embedding_size": opened.config.encoder.embedding_size
             if opened
             else embedded.features.shape[1],
