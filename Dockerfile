@@ -12,5 +12,10 @@ RUN pip install --prefer-binary --requirement requirements.txt
 COPY . .
 RUN pip install --no-deps --no-build-isolation .
 
+# A broken image is not built.
+RUN python -m hub_export.doctor
+
+# hub.load's cache: mount a volume here to keep downloads.
+ENV TFHUB_CACHE_DIR=/var/cache/tfhub
 WORKDIR /data
 ENTRYPOINT ["python"]

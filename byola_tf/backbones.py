@@ -130,7 +130,7 @@ class ConvolutionBlocks(keras.layers.Layer):
 
 
 def make(encoder_config: EncoderConfig, dtype=None) -> keras.layers.Layer:
-    """Makes and builds the configured backbone.
+    """Makes the configured backbone; it may have no weights yet.
 
     Args:
         encoder_config: `EncoderConfig`.
@@ -141,16 +141,12 @@ def make(encoder_config: EncoderConfig, dtype=None) -> keras.layers.Layer:
     """
     name = encoder_config.architecture
     if name == PUBLISHED:
-        backbone = ConvolutionBlocks(encoder_config, dtype=dtype)
-    elif name in ("resnet18", "resnet50"):
+        return ConvolutionBlocks(encoder_config, dtype=dtype)
+    if name in ("resnet18", "resnet50"):
         from byola_tf import resnet
 
-        backbone = resnet.ResNet(encoder_config, dtype=dtype)
-    else:
-        backbone = _factory(name)(encoder_config)
-    if not backbone.built:
-        backbone.build((None, None, encoder_config.n_mels, 1))
-    return backbone
+        return resnet.ResNet(encoder_config, dtype=dtype)
+    return _factory(name)(encoder_config)
 
 
 def geometry(encoder_config: EncoderConfig) -> Geometry:

@@ -44,6 +44,8 @@ class Encoder(keras.Model):
 
     def build(self, input_shape):
         """Creates the weights for log-mels `[batch, time, mel]`."""
+        if not self.backbone.built:
+            self.backbone.build((None, None, self.config.n_mels, 1))
         if self.config.mlp:
             self.hidden.build((None, None, self.config.local_units))
             self.output_layer.build((None, None, self.config.hidden_units))

@@ -54,8 +54,10 @@ def replacing_folder(path: str) -> Iterator[str]:
 def _flush(folder: str) -> None:
     """Brings every file of a folder to disk, so that a rename cannot outrun it."""
     for parent, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(parent, name), "rb") as file:
+        for path in (os.path.join(parent, name) for name in names):
+            if os.path.islink(path):  # what it leads to is somebody else's
+                continue
+            with open(path, "rb") as file:
                 os.fsync(file.fileno())
         _flush_folder(parent)
 

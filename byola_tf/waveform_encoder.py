@@ -1,10 +1,8 @@
 """Waveform to embedding in one graph: what an exported model is made of."""
 
-import json
-
 import tensorflow as tf
 
-from byola_tf import backbones, frontend
+from byola_tf import backbones, frontend, metadata
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.normalize import Statistics
@@ -34,7 +32,7 @@ class WaveformEncoder(tf.Module):
         super().__init__(name="waveform_encoder")
         self._encoder = encoder
         self._config = config
-        self._metadata = describe(config, statistics, provenance or {})
+        self._metadata = metadata.describe(config, statistics, provenance or {})
         self.statistics_mean = _constant_variable(statistics.mean, "mean")
         self.statistics_std = _constant_variable(statistics.std, "std")
         waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
@@ -143,31 +141,6 @@ def timestamps(num_frames, config: Config):
     hop_seconds = config.frontend.hop_length / config.frontend.sample_rate
     frames = tf.range(num_frames, dtype=tf.float32) * geometry.time_stride
     return (frames + geometry.first_centre) * hop_seconds
-
-
-def describe(config: Config, statistics: Statistics, provenance: dict) -> str:
-    """The metadata of an exported model, as JSON text."""
-    import byola_tf
-
-    return json.dumps(
-        {
-            "format": "byola-tf",
-            "version": byola_tf.__version__,
-            "sample_rate": config.frontend.sample_rate,
-            "embedding_size": config.encoder.embedding_size,
-            "frame_hop_seconds": config.encoder.time_stride
-            * config.frontend.hop_length
-            / config.frontend.sample_rate,
-            "statistics": {
-                "mean": statistics.mean,
-                "std": statistics.std,
-                "num_crops": statistics.num_crops,
-            },
-            "config": json.loads(config.to_json()),
-            "provenance": provenance,
-        },
-        indent=2,
-    )
 
 
 def _constant_variable(value: float, name: str) -> tf.Variable:

@@ -12,12 +12,24 @@ model that was exported before:
 
   python -m hub_export.export --workdir=runs/model --output=runs/model_speech \
       --mean=-9.03 --std=5.04
+
+With it come a model card (MODEL/README.md) and MODEL.tar.gz with its checksum,
+which hub.load opens from a web server. To publish, say what it is:
+
+  python -m hub_export.export --workdir=runs/first --output=runs/model \
+      --licence=cc-by-4.0 --training_data='FSD50K, development set' \
+      --probe=probe.json --publish=runs/published --name=byola-fsd50k --owner=ME
+
+--publish=DIR gets the folders for Kaggle Models and Hugging Face, and the
+commands that upload them.
 """
+
+import os
 
 from absl import flags
 
 from byola_tf import normalize
-from hub_export import saved_model
+from hub_export import archive, layouts, model_card, saved_model
 from train_lib import command
 
 WORKDIR = flags.DEFINE_string(
@@ -30,17 +42,64 @@ MEAN = flags.DEFINE_float(
     "mean", None, "Mean of another corpus's log-mels; with --std. The model's own else."
 )
 STD = flags.DEFINE_float("std", None, "Their standard deviation.")
+LICENCE = flags.DEFINE_string(
+    "licence",
+    None,
+    "Licence of the weights, e.g. cc-by-4.0. Weights that you trained are yours; "
+    "imported ones keep their owner's.",
+)
+flags.DEFINE_alias("license", "licence")
+TRAINING_DATA = flags.DEFINE_string(
+    "training_data", None, "What it was trained on, in words; the card says it."
+)
+PROBE = flags.DEFINE_list(
+    "probe", [], "Results of train_lib.linear_probe for the card, separated by commas."
+)
+ARCHIVE = flags.DEFINE_bool("archive", True, "Write OUTPUT.tar.gz and its checksum.")
+PUBLISH = flags.DEFINE_string(
+    "publish", None, "Folder to write with the layouts of Kaggle and Hugging Face."
+)
+NAME = flags.DEFINE_string(
+    "name", None, "Name of the model; the last part of --output by default."
+)
+OWNER = flags.DEFINE_string("owner", "", "User or organisation it is published under.")
 
 
 def main() -> None:
-    """Exports and says what was checked."""
+    """Exports and says what was checked and written."""
     workdir = command.required("workdir", WORKDIR.value, "runs/first")
     output = command.required("output", OUTPUT.value, "runs/model")
     statistics = normalize.optional_statistics(MEAN.value, STD.value)
-    error = saved_model.export(workdir, output, statistics)
+    packed = os.path.abspath(output) + archive.SUFFIX
+    name = NAME.value or os.path.basename(os.path.abspath(output))
+    if ARCHIVE.value:
+        archive.check_output(packed)
+    if PUBLISH.value:
+        layouts.check_output(PUBLISH.value)
+        layouts.make_slug(name)
+    facts = {
+        "name": NAME.value,
+        "licence": LICENCE.value,
+        "training_data": TRAINING_DATA.value,
+    }
+    error = saved_model.export(
+        workdir,
+        output,
+        statistics,
+        facts={key: value for key, value in facts.items() if value},
+        evaluations=[model_card.read_evaluation(path) for path in PROBE.value],
+    )
     print(
         f"Wrote {output}; reloaded, it differs by at most {error:.1e} of the "
-        "largest entry from the checkpoint.\n"
+        "largest entry from the checkpoint."
+    )
+    if ARCHIVE.value:
+        digest = archive.write(output, packed)
+        print(f"Wrote {output}{archive.SUFFIX}, SHA-256 {digest[:16]}...")
+    if PUBLISH.value:
+        layouts.write(output, PUBLISH.value, name, OWNER.value)
+        print(f"Wrote {PUBLISH.value}: see PUBLISHING.md there.")
+    print(
         f"Evaluate: python -m train_lib.linear_probe --model={output} "
         "--metadata=TASK.csv --audio=DIR --unit_seconds=1 --output=probe.json"
     )

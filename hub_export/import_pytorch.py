@@ -13,6 +13,7 @@ that it allows your use.
 
 from absl import flags
 
+from byola_tf import metadata
 from hub_export import state_dict
 from train_lib import command
 
@@ -20,6 +21,9 @@ CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The .pth file.")
 MEAN = flags.DEFINE_float("mean", None, "Mean of the log-mels.")
 STD = flags.DEFINE_float("std", None, "Standard deviation of the log-mels.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder of the model.")
+LICENCE = flags.DEFINE_string(
+    "licence", "", "Licence that the owner gave the weights; goes into the metadata."
+)
 
 
 def main() -> None:
@@ -28,11 +32,11 @@ def main() -> None:
     output = command.required("output", OUTPUT.value, "MODEL")
     mean = command.required("mean", MEAN.value, "-9.66")
     std = command.required("std", STD.value, "4.72")
-    config = state_dict.import_checkpoint(path, mean, std, output)
-    version = 2 if config.encoder.concatenate_local else 1
+    config = state_dict.import_checkpoint(path, mean, std, output, LICENCE.value)
     print(
-        f"Wrote {output}: v{version}, {config.encoder.embedding_size}-d, mel scale "
-        f"{config.frontend.mel_scale}. The weights keep their owner's licence."
+        f"Wrote {output}: {metadata.method_version(config)}, "
+        f"{config.encoder.embedding_size}-d, mel scale {config.frontend.mel_scale}. "
+        "The weights keep their owner's licence."
     )
 
 

@@ -43,6 +43,10 @@ class ExportedModel(WaveformEncoder):
         super().__init__(
             encoder, checkpoint.config, checkpoint.statistics, checkpoint.provenance
         )
+        # Tracked as a Keras model, the encoder would have every weight saved a
+        # second time beside the raw variables below.
+        del self._encoder
+        object.__setattr__(self, "_encoder", encoder)
         self.trainable_variables = [v.value for v in encoder.trainable_variables]
         self.variables = [
             *[v.value for v in encoder.variables],

@@ -1,5 +1,6 @@
 """Maps PyTorch state dicts of BYOL-A encoders onto `Encoder`."""
 
+import math
 import os
 
 import numpy as np
@@ -133,13 +134,36 @@ def _configuration(state: dict) -> Config:
     return Config(frontend=frontend, encoder=encoder, augment=augment)
 
 
-def import_checkpoint(path: str, mean: float, std: float, output: str) -> Config:
-    """Reads a `.pth` file and writes a MODEL folder; returns its `Config`."""
-    if not std > 0:
-        raise UserError(f"`--std` must be positive. Received: {std}.")
+def import_checkpoint(
+    path: str, mean: float, std: float, output: str, licence: str = ""
+) -> Config:
+    """Reads a `.pth` file and writes a MODEL folder.
+
+    Args:
+        path: the checkpoint.
+        mean: of the log-mels.
+        std: their standard deviation.
+        output: folder of the model.
+        licence: of the weights; by default the metadata point to their owner.
+
+    Returns:
+        the `Config` that was read off the checkpoint.
+
+    Raises:
+        UserError: the file is no BYOL-A encoder, or `output` is something else.
+    """
+    if not (std > 0 and math.isfinite(std) and math.isfinite(mean)):
+        raise UserError(
+            "`--mean` must be finite and `--std` positive. "
+            f"Received: mean {mean}, std {std}."
+        )
     saved_model.check_output(output)
     encoder, config = encoder_from_state(torch_archive.read(path))
-    provenance = {"imported_from": os.path.basename(path)}
+    name = os.path.basename(path)
+    provenance = {
+        "imported_from": name,
+        "licence": licence or f"that of the owner of {name}: ask there",
+    }
     opened = checkpoint.Checkpoint(encoder, config, Statistics(mean, std), provenance)
     saved_model.write(opened, output)
     return config

@@ -6,6 +6,7 @@ the file is ever executed.
 """
 
 import collections
+import math
 import os
 import pickle
 import zipfile
@@ -14,10 +15,12 @@ import numpy as np
 
 from byola_tf.errors import UserError
 
+_BFLOAT16 = "bfloat16"  # unknown to NumPy: the upper halves of float32
 _DTYPES = {
     "FloatStorage": np.float32,
     "DoubleStorage": np.float64,
     "HalfStorage": np.float16,
+    "BFloat16Storage": _BFLOAT16,
     "LongStorage": np.int64,
     "IntStorage": np.int32,
     "ByteStorage": np.uint8,
@@ -75,6 +78,8 @@ class _Unpickler(pickle.Unpickler):
         if kind != "storage":
             raise pickle.UnpicklingError(f"it refers to a {kind}, not to a storage")
         content = self._archive.read(f"{self._prefix}data/{key}")
+        if dtype == _BFLOAT16:
+            return (np.frombuffer(content, "<u2").astype("<u4") << 16).view("<f4")
         return np.frombuffer(content, np.dtype(dtype).newbyteorder("<"))
 
 
@@ -83,7 +88,10 @@ def _rebuild_tensor(storage, offset, size, stride, *_):
     needed = offset + sum(
         (length - 1) * step for length, step in zip(size, stride, strict=True)
     )
-    if np.prod(size) and not 0 <= needed < len(storage):
+    count = math.prod(size)
+    if min(offset, count, *size, *stride) < 0 or count > len(storage):
+        raise pickle.UnpicklingError("a tensor has an impossible shape")
+    if count and needed >= len(storage):
         raise pickle.UnpicklingError("a tensor reaches beyond its storage")
     view = np.lib.stride_tricks.as_strided(storage[offset:], size, steps)
     return np.array(view)

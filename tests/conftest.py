@@ -11,6 +11,14 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def embedding_cache(tmp_path_factory):
+    """Keeps the commands under test out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BYOLA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Opens a golden file by name as an npz archive."""

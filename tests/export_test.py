@@ -83,6 +83,15 @@ def test_reusable_attributes_are_complete(trained):
     assert metadata["provenance"] == {"steps": 3}
 
 
+def test_every_weight_is_stored_once(trained):
+    reader = tf.train.load_checkpoint(os.path.join(trained[1], "variables/variables"))
+    shapes = reader.get_variable_to_shape_map()
+    stored = [shape for name, shape in shapes.items() if "VARIABLE_VALUE" in name]
+    weights = checkpoint.load(trained[0]).encoder.weights
+    expected = [list(weight.shape) for weight in weights] + [[], []]
+    assert sorted(stored) == sorted(expected)
+
+
 def test_keras_layer_fine_tunes(trained):
     hub = pytest.importorskip("tensorflow_hub")
     import tf_keras

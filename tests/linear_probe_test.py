@@ -1,6 +1,7 @@
 """Linear evaluation from files to the JSON of the command."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -15,7 +16,9 @@ from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from train_lib.probe import embedding, floors, tasks
-from train_lib.probe.linear import linear_probe, table
+from train_lib.probe.linear import linear_probe
+from train_lib.probe.presets import prepare
+from train_lib.probe.results import table
 
 RATE = 16000
 NUM_CLIPS = 60
@@ -228,6 +231,17 @@ class TestLinearProbe:
         )
         assert by_path.result["mean"] == in_memory.result["mean"]
 
+    def test_a_class_that_loses_its_test_files_is_not(self, broken):
+        folder = broken([12])
+        rows = (folder / "splits.csv").read_text().splitlines()
+        for row, part in ((0, "train"), (3, "train"), (9, "valid"), (12, "test")):
+            rows[row + 1] = f"{row}.wav,rare,{part}"
+        (folder / "splits.csv").write_text("\n".join(rows))
+        result = self.probe(folder, name="splits", seeds=[42]).result
+        assert result["skipped"][0]["file_name"] == "12.wav"
+        (rare,) = [row for row in result["per_class"] if row["class"] == "rare"]
+        assert rare == {"class": "rare", "clips": 3, "test_clips": 0, "accuracy": None}
+
     def test_given_and_published_learning_rates(self, sounds, tmp_path):
         given = self.probe(sounds, Recorder(), learning_rate="2e-3", seeds=[42]).result
         assert given["learning_rate"] == 2e-3
@@ -260,16 +274,18 @@ class TestLinearProbe:
     def test_a_class_that_loses_its_training_files_is_an_error(self, broken, tmp_path):
         folder = broken([0, 3])
         rows = (folder / "splits.csv").read_text().splitlines()
-        rows[1] = "0.wav,rare,train"
-        rows[4] = "3.wav,rare,train"
+        for row, part in ((0, "train"), (3, "train"), (9, "valid"), (12, "test")):
+            rows[row + 1] = f"{row}.wav,rare,{part}"
         (folder / "splits.csv").write_text("\n".join(rows))
-        with pytest.raises(UserError, match="none of 'rare'.*2 broken files were left"):
+        with pytest.raises(
+            UserError, match="training files.*'rare'.*2 broken files were left"
+        ):
             self.probe(folder, name="splits")
 
     @pytest.mark.parametrize(
         "options, message",
         [
-            ({"learning_rate": "fast"}, "`lr` must be a positive number or 'search'"),
+            ({"learning_rate": "fast"}, "`lr` must be a positive number, several"),
             ({"learning_rate": -1}, "`lr` must be a positive number"),
             ({"seeds": ["4", "x"]}, "`seeds` must be different integers"),
             ({"seeds": [4, 4]}, "`seeds` must be different integers"),
@@ -280,10 +296,205 @@ class TestLinearProbe:
         with pytest.raises(UserError, match=message):
             self.probe(sounds, **options)
 
+    def test_given_rates_are_searched(self, sounds):
+        result = self.probe(
+            sounds, Recorder(), learning_rate="1e-4,1e-2", seeds=[1]
+        ).result
+        assert result["learning_rate_source"] == "validation"
+        rates = [point["learning_rate"] for point in result["learning_rate_curve"]]
+        assert rates == [1e-4, 1e-2]
+
     @pytest.mark.parametrize("seconds", [None, 0, -1, float("nan"), 1e-6])
     def test_bad_unit(self, sounds, seconds):
         with pytest.raises(UserError, match="`unit_seconds` must be"):
             linear_probe("logmel", str(sounds / "folds.csv"), str(sounds), seconds)
+
+
+class TestCache:
+    def embed(self, sounds, cache, name="folds", embedder=None, seconds=0.5):
+        """Embeddings, and how many files were decoded for them."""
+        decoded = []
+        load = audio.load
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                audio, "load", lambda *args: decoded.append(args) or load(*args)
+            )
+            embedded = embedding.embed_task(
+                read(sounds, name), embedder or self.floor(), seconds, cache=str(cache)
+            )
+        return embedded, len(decoded)
+
+    def floor(self, fingerprint="logmel"):
+        floor = floors.LogMelFloor()
+        floor.fingerprint = fingerprint
+        return floor
+
+    def test_embeds_once(self, sounds, tmp_path):
+        first, decoded = self.embed(sounds, tmp_path)
+        assert decoded == NUM_CLIPS
+        again, decoded = self.embed(sounds, tmp_path)
+        assert decoded == 0
+        assert again.folder == first.folder and again.folder.startswith(str(tmp_path))
+        np.testing.assert_array_equal(first.features, again.features)
+        assert isinstance(again.features, np.memmap)
+        for name in ("rows", "training", "testing"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+        assert first.statistics == again.statistics
+
+    def test_the_model_keeps_the_statistics_of_the_task(self, sounds, tmp_path):
+        for _ in range(2):  # embedded, and found
+            floor = self.floor()
+            found, _ = self.embed(sounds, tmp_path, embedder=floor)
+            assert floor.statistics.mean == found.statistics.mean != 0
+
+    def test_no_room_is_said(self, sounds, tmp_path):
+        (tmp_path / "cache").write_text("in the way")
+        with pytest.raises(UserError, match="must fit on disk.*--cache"):
+            self.embed(sounds, tmp_path / "cache")
+
+    def test_equals_embedding_without_a_cache(self, sounds, tmp_path):
+        cached, _ = self.embed(sounds, tmp_path)
+        plain = embedding.embed_task(read(sounds), self.floor(), 0.5)
+        assert not plain.folder
+        np.testing.assert_array_equal(cached.features, plain.features)
+
+    def test_everything_that_matters_makes_another_entry(self, sounds, tmp_path):
+        folder = tmp_path / "sounds"
+        folder.mkdir()
+        for path in sounds.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        cache = tmp_path / "cache"
+        assert self.embed(folder, cache)[1] == NUM_CLIPS
+        assert self.embed(folder, cache, embedder=self.floor("other"))[1] == NUM_CLIPS
+        assert self.embed(folder, cache, seconds=0.4)[1] == NUM_CLIPS
+        assert self.embed(folder, cache, name="splits")[1] == NUM_CLIPS
+        config = Config()
+        config.frontend.f_min = 100.0
+        other = floors.LogMelFloor(config)
+        other.fingerprint = "logmel"
+        assert self.embed(folder, cache, embedder=other)[1] == NUM_CLIPS
+        soundfile.write(folder / "7.wav", sound(8, 8000), RATE)
+        assert self.embed(folder, cache)[1] == NUM_CLIPS
+        assert self.embed(folder, cache)[1] == 0
+        assert len(list(cache.iterdir())) == 6
+
+    def test_a_damaged_entry_is_made_anew(self, sounds, tmp_path):
+        first, _ = self.embed(sounds, tmp_path)
+        expected = np.array(first.features)
+        folder = first.folder
+        del first
+        for name in ("embeddings.npy", "crops.npz"):
+            with open(f"{folder}/{name}", "r+b") as file:
+                file.truncate(200)
+            again, decoded = self.embed(sounds, tmp_path)
+            assert decoded == NUM_CLIPS
+            np.testing.assert_array_equal(again.features, expected)
+
+    def test_broken_files_are_remembered(self, broken, tmp_path_factory):
+        folder, cache = broken([3]), tmp_path_factory.mktemp("cache")
+        first, _ = self.embed(folder, cache)
+        again, _ = self.embed(folder, cache)
+        assert first.skipped == again.skipped and list(again.skipped) == [3]
+
+    def test_a_model_without_a_fingerprint_is_not_cached(self, sounds, tmp_path):
+        embedded, _ = self.embed(sounds, tmp_path, embedder=Recorder())
+        assert not embedded.folder and not list(tmp_path.iterdir())
+
+    def test_an_error_leaves_nothing(self, sounds, tmp_path):
+        recorder = Recorder()
+        recorder.fingerprint = "broken"
+        recorder.__class__ = type(
+            "Diverged",
+            (Recorder,),
+            {"__call__": lambda self, waveform: np.full((len(waveform), 3), np.nan)},
+        )
+        with pytest.raises(UserError, match="must be finite"):
+            self.embed(sounds, tmp_path, embedder=recorder)
+        assert not list(tmp_path.iterdir())
+
+
+class TestPreparedTasks:
+    @pytest.fixture(scope="class")
+    def events(self, sounds, tmp_path_factory):
+        """The sounds as a partial FSD50K: a hum is also a Rain, with labels."""
+        source = tmp_path_factory.mktemp("fsd50k")
+        truth = source / "FSD50K.ground_truth"
+        truth.mkdir()
+        dev, evaluation = ["fname,labels,mids,split"], ["fname,labels,mids"]
+        labels = {"hum": '"Rain,Applause"', "noise": "Rain", "whistle": "Idling"}
+        for row in range(NUM_CLIPS):
+            label = labels[CLASSES[row % 3]]
+            part = ("train", "train", "train", "val", "test")[row // 3 % 5]
+            if part == "test":
+                evaluation.append(f"{row},{label},m")
+            else:
+                dev.append(f"{row},{label},m,{part}")
+            folder = source / f"FSD50K.{'eval' if part == 'test' else 'dev'}_audio"
+            folder.mkdir(exist_ok=True)
+            (folder / f"{row}.wav").write_bytes((sounds / f"{row}.wav").read_bytes())
+        (truth / "dev.csv").write_text("\n".join(dev))
+        (truth / "eval.csv").write_text("\n".join(evaluation))
+        return source
+
+    @pytest.mark.newest_smoke
+    def test_several_labels_from_download_to_result(self, events, tmp_path):
+        output = tmp_path / "task"
+        prepare.prepare("fsd50k", str(events), str(output), partial=True)
+        probe = linear_probe(
+            floors.LogMelFloor(), str(output / "fsd50k.csv"), str(output), 0.5
+        )
+        result = json.loads(json.dumps(probe.result, allow_nan=False))
+        assert result["metric"] == "mAP" and result["mean"] > 0.95
+        assert result["learning_rate"] == 3e-4
+        assert result["learning_rate_source"] == "published"
+        assert result["multi_label"] and result["confusion_matrix"] is None
+        assert result["partial"] and result["split"] == "the published split"
+        assert result["counts"] == {"train": 36, "valid": 12, "test": 12}
+        assert result["expected_counts"]["train"] == 36796
+        assert list(result["metrics"]) == [
+            "AUC",
+            "d_prime",
+            "mAP_single",
+            "mAP_sequential",
+            "mAP_scene",
+            "mAP",
+        ]
+        by_class = {row["class"]: row for row in result["per_class"]}
+        assert list(by_class) == ["Applause", "Idling", "Rain"]
+        assert by_class["Rain"]["clips"] == 40 and by_class["Rain"]["test_clips"] == 8
+        for subset, name in (("scene", "Applause"), ("sequential", "Idling")):
+            score = result["metrics"][f"mAP_{subset}"]["mean"]
+            assert score == pytest.approx(by_class[name]["AP"])
+        assert probe.labels.shape == (NUM_CLIPS, 3)
+        text = table(result)
+        assert "mAP_scene" in text and "incomplete copy" in text
+
+    def test_copies_below_the_rate_of_the_model_are_an_error(self, events, tmp_path):
+        output = tmp_path / "task"
+        prepare.prepare(
+            "fsd50k", str(events), str(output), partial=True, sample_rate=8000
+        )
+        arguments = (str(output / "fsd50k.csv"), str(output), 0.5)
+        with pytest.raises(
+            UserError, match="copies at 8000 Hz of task 'fsd50k' for a model of 16000"
+        ):
+            linear_probe(floors.LogMelFloor(), *arguments)
+        recorder = Recorder()
+        recorder.sample_rate = 8000
+        assert linear_probe(recorder, *arguments, seeds=[1]).result["partial"]
+
+    def test_a_prepared_folder_brings_its_unit(self, sounds, tmp_path):
+        source, output = tmp_path / "source", tmp_path / "task"
+        for row in range(NUM_CLIPS):
+            folder = source / CLASSES[row % 3]
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{row}.wav").write_bytes((sounds / f"{row}.wav").read_bytes())
+        facts = prepare.prepare("noises", str(source), str(output))
+        result = linear_probe(
+            Recorder(), str(output / "noises.csv"), str(output), seeds=[1]
+        ).result
+        assert result["unit_seconds"] == facts["unit_seconds"] == 0.62
+        assert result["split"] == facts["split"] and not result["partial"]
 
 
 class TestCommand:
@@ -310,6 +521,7 @@ class TestCommand:
         assert result["seeds"] == [1, 2] and result["learning_rate"] == 3e-3
         assert "accuracy" in done.stdout and str(output) in done.stdout
         assert [path.name for path in output.parent.iterdir()] == ["floor.json"]
+        assert os.listdir(os.path.join(os.environ["BYOLA_CACHE"], "embeddings"))
 
     def test_a_user_fault_is_one_line_and_status_2(self, sounds, tmp_path):
         output = tmp_path / "floor.json"

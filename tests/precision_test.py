@@ -112,7 +112,7 @@ def test_state_and_loss_are_float32_and_the_layers_are_not(precision, monkeypatc
     assert {variable.dtype for variable in floating} == {"float32"}
     computed = {}
     for name in ("convolutions", "normalizations"):
-        for layer in getattr(model.online_encoder, name):
+        for layer in getattr(model.online_encoder.backbone, name):
             computed[layer.name] = layer.compute_dtype
     for layer in (model.online_encoder.hidden, model.predictor.output_layer):
         computed[layer.name] = layer.compute_dtype

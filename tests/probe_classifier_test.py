@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import sklearn.metrics
+from sklearn import pipeline, preprocessing
+from sklearn.linear_model import LogisticRegression
 
-from train_lib.probe import adam, classifier, protocol, tasks
+from train_lib.probe import adam, classifier, protocol, store, tasks
 from train_lib.probe.adam import Adam, Schedule
 from train_lib.probe.classifier import Group, Standardizer
 
@@ -209,7 +212,8 @@ class TestEvaluate:
         features, targets = blobs(spread=0.1)
         evaluation = protocol.evaluate(features, targets, self.folds(300))
         assert evaluation.mean == 1 and evaluation.std == 0 and evaluation.ci95 == 0
-        assert len(evaluation.runs) == 12 and len(evaluation.search) == 36
+        assert len(evaluation.runs) == 12
+        assert len(evaluation.search) == 12 * len(protocol.SEARCHED_RATES)
         np.testing.assert_array_equal(
             evaluation.confusion_matrix, np.diag([3 * 75] * 4)
         )
@@ -259,6 +263,15 @@ class TestEvaluate:
         assert evaluation.learning_rates == (1e-2,) * 4
         assert {run.learning_rate for run in evaluation.runs} == {1e-2}
 
+    def test_takes_the_middle_one_of_equal_rates(self):
+        features, targets = blobs(spread=0.1)
+        evaluation = protocol.evaluate(
+            features, targets, self.folds(300)[:1], learning_rates=(1e-9, 1e-3, 1e-2)
+        )
+        scores = [point["valid_mean"] for point in evaluation.learning_rate_curve()]
+        assert scores[0] < 1 and scores[1:] == [1, 1]
+        assert evaluation.learning_rates == (1e-2,)
+
     def test_standardises_on_train_and_validation_but_not_on_test(self):
         features, targets = blobs(spread=0.1)
         fold = self.folds(300)[0]
@@ -268,7 +281,135 @@ class TestEvaluate:
         assert {run.valid_score for run in evaluation.runs} == {1.0}
 
 
-def test_published_tasks_have_their_own_rates():
-    assert protocol.PUBLISHED["us8k"].learning_rate == 3e-5
-    assert protocol.PUBLISHED["vc1"].unit_seconds == 8.2
+class TestAgainstScikitLearn:
+    """The same embeddings, the same rows, another solver."""
+
+    def gaussians(self, seed, num_clips=3000, size=32, num_classes=6):
+        random = np.random.default_rng(seed)
+        labels = np.arange(num_clips) % num_classes
+        centres = random.standard_normal((num_classes, size))
+        noise = 3 * random.standard_normal((num_clips, size))
+        rows = np.arange(num_clips)
+        fold = tasks.Fold("split", rows[:1500], rows[1500:2000], rows[2000:])
+        return (centres[labels] + noise).astype(np.float32), labels, fold
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_accuracy_is_within_the_interval(self, seed):
+        features, labels, fold = self.gaussians(seed)
+        targets = labels[:, None] == np.arange(6)
+        evaluation = protocol.evaluate(features, targets, [fold])
+
+        model = pipeline.make_pipeline(
+            preprocessing.StandardScaler(), LogisticRegression(max_iter=1000)
+        )
+        model.fit(features[fold.train], labels[fold.train])
+        expected = model.score(features[fold.test], labels[fold.test])
+        assert 0.6 < expected < 0.8  # neither trivial nor hopeless
+        assert abs(evaluation.mean - expected) < evaluation.ci95
+
+    def test_several_labels_are_within_the_interval(self):
+        features, labels, fold = self.gaussians(2)
+        targets = labels[:, None] == np.arange(6)
+        targets[:, 0] |= labels == 3  # 3 and 4 imply 0
+        targets[:, 0] |= labels == 4
+        evaluation = protocol.evaluate(
+            features,
+            targets,
+            [fold],
+            objective=classifier.MULTI_LABEL,
+            subsets={"some": np.array([0, 5])},
+        )
+
+        scaler = preprocessing.StandardScaler().fit(features[fold.train])
+        train, test = (
+            scaler.transform(features[rows]) for rows in (fold.train, fold.test)
+        )
+        models = [
+            LogisticRegression(max_iter=1000).fit(train, column)
+            for column in targets[fold.train].T
+        ]
+        scores = np.stack([model.decision_function(test) for model in models], axis=1)
+        truth = targets[fold.test]
+        by_class = sklearn.metrics.average_precision_score(truth, scores, average=None)
+        area = sklearn.metrics.roc_auc_score(truth, scores, average="macro")
+        found = evaluation.metrics
+        assert evaluation.metric == "mAP" and evaluation.mean == found["mAP"].mean
+        assert evaluation.mean == pytest.approx(by_class.mean(), abs=0.01)
+        assert found["AUC"].mean == pytest.approx(area, abs=0.01)
+        some = by_class[[0, 5]].mean()
+        assert found["mAP_some"].mean == pytest.approx(some, abs=0.01)
+        assert evaluation.confusion_matrix is None
+        np.testing.assert_allclose(evaluation.by_class["AP"], by_class, atol=0.03)
+        assert found["mAP"].mean == pytest.approx(evaluation.by_class["AP"].mean())
+        assert found["mAP_some"].mean == pytest.approx(
+            evaluation.by_class["AP"][[0, 5]].mean()
+        )
+
+
+def test_sigmoid_gradient_is_that_of_the_binary_cross_entropy():
+    random = np.random.default_rng(0)
+    parameters = random.standard_normal((5, 1, 3))
+    features = random.standard_normal((8, 4))
+    targets = random.random((8, 3)) < 0.5
+
+    def loss(parameters):
+        logits = features @ parameters[:-1, 0] + parameters[-1, 0]
+        return np.mean(np.log1p(np.exp(np.where(targets, -logits, logits))))
+
+    expected = np.zeros_like(parameters)
+    for index in np.ndindex(parameters.shape):
+        step = np.zeros_like(parameters)
+        step[index] = 1e-6
+        expected[index] = (loss(parameters + step) - loss(parameters - step)) / 2e-6
+    gradient = classifier._gradient(
+        parameters, features, targets, classifier.MULTI_LABEL
+    )
+    np.testing.assert_allclose(gradient, expected, atol=1e-9)
+
+
+def test_two_classes_work():
+    features, targets = blobs(num_classes=2, spread=0.1)
+    rows = np.arange(300)
+    fold = tasks.Fold("split", rows[:200], None, rows[200:])
+    evaluation = protocol.evaluate(features, targets, [fold])
+    assert evaluation.mean == 1
+    np.testing.assert_array_equal(evaluation.confusion_matrix, [[150, 0], [0, 150]])
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 2**29])
+def test_a_memory_map_gives_the_same_result(tmp_path, monkeypatch, kept_bytes):
+    monkeypatch.setattr(store, "_KEPT_MAP_BYTES", kept_bytes)
+    features, targets = blobs(spread=6.0)
+    np.save(tmp_path / "features.npy", features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    rows = np.arange(300)
+    fold = tasks.Fold("split", rows[:200], None, rows[200:])
+    assert (
+        protocol.evaluate(mapped, targets, [fold], seeds=[1]).runs
+        == protocol.evaluate(features, targets, [fold], seeds=[1]).runs
+    )
+
+
+def test_learning_rate_curve_is_validation_alone():
+    features, targets = blobs(spread=6.0)
+    rows = np.arange(300)
+    fold = tasks.Fold("split", rows[:150], rows[150:200], rows[200:])
+    evaluation = protocol.evaluate(
+        features, targets, [fold], learning_rates=[1e-3, 1e-2]
+    )
+    curve = evaluation.learning_rate_curve()
+    assert [point["learning_rate"] for point in curve] == [1e-3, 1e-2]
+    for point in curve:
+        scores = [
+            trial["valid_score"]
+            for trial in evaluation.search
+            if trial["learning_rate"] == point["learning_rate"]
+        ]
+        assert len(scores) == 3
+        assert point["valid_mean"] == pytest.approx(np.mean(scores))
+    best = max(curve, key=lambda point: point["valid_mean"])
+    assert evaluation.learning_rates == (best["learning_rate"],)
+
+
+def test_schedule_is_the_published_one():
     assert adam.Schedule() == Schedule(200, 200, 20, 0.9, 0.999, 1e-8, 1e-8)

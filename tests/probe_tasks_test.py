@@ -1,10 +1,12 @@
 """Metadata CSVs: what is read, how it is divided, what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
 from byola_tf.errors import UserError
-from train_lib.probe import tasks
+from train_lib.probe import task_table, tasks
 
 
 @pytest.fixture
@@ -77,9 +79,11 @@ class TestReading:
             A,a.wav,wren,train
             A,b.wav,crow,train
             B,c.wav,wren,test
-            B,d.wav,owl,"""
-        task = tasks.read_task(*make_task(text, files=["a.wav", "b.wav", "c.wav"]))
-        assert task.file_names == ("a.wav", "b.wav", "c.wav")
+            B,d.wav,owl,
+            B,e.wav,crow,test"""
+        used = ("a.wav", "b.wav", "c.wav", "e.wav")
+        task = tasks.read_task(*make_task(text, files=used))
+        assert task.file_names == used
         assert task.classes == ("crow", "wren")
 
     def test_targets_are_one_hot(self, make_task):
@@ -109,7 +113,31 @@ BAD_TABLES = {
     "no part at all": ("file_name,label,split\na.wav,x,\nb.wav,y,", "no value in any"),
     "file twice": (fold_rows(2) + "\nwren1.wav,wren,2", "'wren1.wav' in several rows"),
     "no label": (fold_rows(2) + "\nz.wav,,2", "no label for 'z.wav'"),
-    "several labels": (fold_rows(2) + '\nz.wav,"a,b",2', "one class. Received: 'a,b'"),
+    "no label but a comma": (fold_rows(2) + '\nz.wav,",",2', "no label for 'z.wav'"),
+    "label of a list unseen in training": (
+        split_rows(["train", "test"]) + '\nz.wav,"owl,wren",test',
+        "Every class must have training files. Received: none of 'owl' with the",
+    ),
+    "multi-label class absent from a fold": (
+        fold_rows(3) + '\ny.wav,"owl,wren",1\nz.wav,"owl,wren",2',
+        "Every class must be in every part. Received: none of 'owl' in test with fold",
+    ),
+    "class absent from test": (
+        split_rows(["train", "test"]) + "\nz.wav,owl,train",
+        "Every class must be in every part. Received: none of 'owl' in test with the",
+    ),
+    "class absent from valid": (
+        split_rows(["train", "valid", "test"]) + "\ny.wav,owl,train\nz.wav,owl,test",
+        "Every class must be in every part. Received: none of 'owl' in valid",
+    ),
+    "one class in a fold": (
+        fold_rows(3) + "\nz.wav,wren,4",
+        "at least two classes. Received: only 'wren' in test with fold 4",
+    ),
+    "one class in valid": (
+        split_rows(["train", "test"]) + "\nz.wav,wren,valid",
+        "at least two classes. Received: only 'wren' in valid",
+    ),
     "class only in test": (
         split_rows(["train", "test"]) + "\nz.wav,owl,test",
         "Every class must have training files. Received: none of 'owl' with the",
@@ -119,6 +147,62 @@ BAD_TABLES = {
         "none of 'owl' with fold 2 as the test fold in task 'birds'",
     ),
 }
+
+
+class TestMultiLabel:
+    def test_a_comma_makes_lists_of_labels(self, make_task):
+        text = """file_name,label,split
+            a.wav,"wren, crow",train
+            b.wav,wren,train
+            c.wav,"crow,wren,",test
+            d.wav,crow,test"""
+        files = ["a.wav", "b.wav", "c.wav", "d.wav"]
+        task = tasks.read_task(*make_task(text, files=files))
+        assert task.multi_label and task.classes == ("crow", "wren")
+        expected = [[True, True], [False, True], [True, True], [True, False]]
+        np.testing.assert_array_equal(task.targets(np.arange(4)), expected)
+        np.testing.assert_array_equal(task.counts(np.array([0, 1])), [1, 2])
+
+
+class TestFacts:
+    def write_facts(self, metadata, **facts):
+        facts = {"format": task_table.FACTS_FORMAT, **facts}
+        with open(task_table.facts_path(metadata), "w") as file:
+            json.dump(facts, file)
+
+    def test_one_label_a_clip_can_still_be_scored_as_several(self, make_task):
+        arguments = make_task(split_rows(["train", "test"]))
+        self.write_facts(arguments[0], metric="mAP")
+        assert tasks.read_task(*arguments).multi_label
+
+    @pytest.mark.parametrize(
+        "facts", [{"partial": True}, {"absent_classes": {"test": ["owl"]}}]
+    )
+    def test_a_class_may_be_absent_for_a_reason(self, make_task, facts):
+        arguments = make_task(split_rows(["train", "test"]) + "\nz.wav,owl,train")
+        self.write_facts(arguments[0], **facts)
+        task = tasks.read_task(*arguments)
+        assert task.absent_classes() == {"test": ["owl"]}
+        assert task.partial == ("partial" in facts)
+
+    def test_a_fold_may_lack_a_class(self, make_task):
+        rows = fold_rows(3) + "\ny.wav,owl,1\nz.wav,owl,2"
+        assert tasks.read_task(*make_task(rows)).absent_classes() == {}
+
+    def test_a_prepared_task_is_found_by_name(self, make_task, tmp_path):
+        metadata, _ = make_task(fold_rows(2))
+        assert task_table.of_prepared("birds", str(tmp_path)) == metadata
+        with pytest.raises(
+            UserError, match="without esc50.csv. Prepare it first: python -m train_lib"
+        ):
+            task_table.of_prepared("esc50", str(tmp_path))
+
+    @pytest.mark.parametrize("text", ['{"partial": true}', "no JSON"])
+    def test_other_files_of_that_name_are_no_facts(self, make_task, text):
+        metadata, audio = make_task(fold_rows(2))
+        with open(task_table.facts_path(metadata), "w") as file:
+            file.write(text)
+        assert tasks.read_task(metadata, audio).facts == {}
 
 
 class TestErrors:

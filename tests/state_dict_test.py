@@ -1,6 +1,10 @@
 """Import of PyTorch checkpoints without PyTorch."""
 
+import ast
+import json
+import pathlib
 import pickle
+import struct
 import zipfile
 
 import numpy as np
@@ -30,6 +34,9 @@ def test_imported_model_reproduces_the_golden_embeddings(
     path = str(GOLDEN / f"encoder_{version}.pth")
     state_dict.import_checkpoint(path, 0.0, 1.0, str(tmp_path / "model"))
     embedder = byola_tf.load(str(tmp_path / "model"))
+    facts = json.loads((tmp_path / "model" / "metadata.json").read_text())
+    assert facts["method"] == version
+    assert f"owner of encoder_{version}.pth" in facts["licence"]
     assert embedder.embedding_size == size
     assert embedder.config.frontend.mel_scale == scale
     encoder, _ = state_dict.encoder_from_state(torch_archive.read(path))
@@ -56,9 +63,80 @@ def test_prefixes_and_nesting_are_looked_through(golden, prefix):
     np.testing.assert_array_equal(encoder.hidden.bias, state["fc.0.bias"])
 
 
-def write_archive(path, pickled):
+@pytest.mark.parametrize("width", [16, 40])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_v1_of_any_width_and_precision(golden, width, dtype):
+    archive = golden("encoder_v1.state.npz")
+    state = {name: archive[name] for name in archive.files}
+    channels = len(state["features.0.bias"])
+    rng = np.random.default_rng(0)
+    for name, shape in {
+        "fc.0.weight": (width, 8 * channels),
+        "fc.0.bias": (width,),
+        "fc.3.weight": (width, width),
+        "fc.3.bias": (width,),
+    }.items():
+        state[name] = rng.normal(size=shape).astype(dtype)
+    encoder, config = state_dict.encoder_from_state(state)
+    assert (config.encoder.embedding_size, config.frontend.n_mels) == (width, 64)
+    kernel = state["fc.0.weight"].T
+    np.testing.assert_allclose(encoder.hidden.kernel, kernel, rtol=1e-6)
+
+
+def write_archive(path, pickled, storage=None):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickled)
+        if storage is not None:
+            archive.writestr("archive/data/0", storage)
+
+
+def pickled_tensor(offset, size, stride):
+    """What torch.save writes for {"x": tensor}, four float32 in its storage."""
+
+    def number(value):
+        return b"J" + struct.pack("<i", value)
+
+    def numbers(values):
+        return b"(" + b"".join(map(number, values)) + b"t"
+
+    storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu"
+    return (
+        b"\x80\x02}X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v2\n("
+        + (storage + number(4) + b"tQ" + number(offset) + numbers(size))
+        + (numbers(stride) + b"\x89}tRs.")
+    )
+
+
+def test_tensors_are_read_as_their_strides_say(tmp_path):
+    values = np.arange(4, dtype="<f4")
+    pickled = pickled_tensor(0, (2, 2), (1, 2))
+    write_archive(tmp_path / "x.pth", pickled, values.tobytes())
+    read = torch_archive.read(str(tmp_path / "x.pth"))["x"]
+    np.testing.assert_array_equal(read, [[0, 2], [1, 3]])
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        (0, (5,), (1,)),
+        (2, (2, 2), (2, 1)),
+        (-1, (2,), (1,)),
+        (3, (4,), (-1,)),
+        (0, (1 << 30, 1 << 30), (0, 0)),
+        (0, (-2, -2), (1, 1)),
+    ],
+)
+def test_tensors_outside_their_storage_are_refused(tmp_path, offset, size, stride):
+    pickled = pickled_tensor(offset, size, stride)
+    write_archive(tmp_path / "x.pth", pickled, np.zeros(4, "<f4").tobytes())
+    with pytest.raises(UserError, match="a tensor (has|reaches)"):
+        torch_archive.read(str(tmp_path / "x.pth"))
+
+
+def test_help_says_whose_the_weights_are():
+    path = pathlib.Path(state_dict.__file__).with_name("import_pytorch.py")
+    shown = ast.get_docstring(ast.parse(path.read_text()))
+    assert "The weights keep their owner's licence" in shown
 
 
 def test_nothing_in_the_file_is_executed(tmp_path):
@@ -72,6 +150,16 @@ def test_nothing_in_the_file_is_executed(tmp_path):
     assert not (tmp_path / "proof").exists()
 
 
+def test_bfloat16_is_read(tmp_path):
+    values = np.array([1.0, -2.5, 0.0, 3e38], "<f4")
+    stored = (values.view("<u4") >> 16).astype("<u2")
+    pickled = pickled_tensor(0, (4,), (1,)).replace(b"FloatStorage", b"BFloat16Storage")
+    write_archive(tmp_path / "x.pth", pickled, stored.tobytes())
+    read = torch_archive.read(str(tmp_path / "x.pth"))["x"]
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, values, rtol=2**-7)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04cut"])
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "bad.pth"
@@ -80,6 +168,13 @@ def test_other_files_are_refused(tmp_path, content):
         torch_archive.read(str(path))
     with pytest.raises(UserError, match="does not exist"):
         torch_archive.read(str(tmp_path / "absent.pth"))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 0.0), (0.0, -1.0), (np.nan, 1.0)])
+def test_impossible_statistics_are_refused(tmp_path, mean, std):
+    path = str(GOLDEN / "encoder_v2.pth")
+    with pytest.raises(UserError, match="`--mean` must be finite"):
+        state_dict.import_checkpoint(path, mean, std, str(tmp_path / "model"))
 
 
 def test_missing_layer_and_wrong_shape_are_named(golden):

@@ -41,19 +41,20 @@ class LabelledFolder:
         return sorted(set(self.labels))
 
 
-def read(folder: str, ignored: str = "") -> LabelledFolder:
+def read(folder: str, ignored: str = "", flag: str = "audio") -> LabelledFolder:
     """Finds the classes and sounds of a folder.
 
     Args:
         folder: a local folder.
         ignored: a sub-folder that is no class, such as the demo's output.
+        flag: the command's name for the folder, for messages.
 
     Raises:
         UserError: there are not two classes with enough files.
     """
     if not os.path.isdir(folder):
         raise UserError(
-            f"`--audio` must be a folder. Received: {folder!r}, which is not. "
+            f"`--{flag}` must be a folder. Received: {folder!r}, which is not. "
             "Check the path."
         )
     by_class = {
@@ -63,22 +64,20 @@ def read(folder: str, ignored: str = "") -> LabelledFolder:
         and not entry.name.startswith(".")
         and not (ignored and os.path.realpath(entry) == os.path.realpath(ignored))
     }
-    _check(folder, by_class)
+    _check(folder, by_class, flag)
     paths = [path for names in by_class.values() for path in names]
     return LabelledFolder(
         folder=folder,
         file_names=tuple(os.path.relpath(path, folder) for path in paths),
         labels=tuple(name for name, names in by_class.items() for _ in names),
-        unit_seconds=_median_seconds(paths),
+        unit_seconds=median_seconds(paths, flag),
     )
 
 
 def write_task(found: LabelledFolder, path: str) -> int:
     """Writes the metadata CSV of a probe.
 
-    Five stratified folds, or, where a random tenth of a fold might miss a
-    class, a stratified split. At most an hour of sound is used, an equal
-    number of files a class.
+    At most an hour of sound is used, an equal number of files a class.
 
     Args:
         found: the sounds.
@@ -87,31 +86,50 @@ def write_task(found: LabelledFolder, path: str) -> int:
     Returns:
         number of rows.
     """
-    rng = np.random.default_rng(0)
-    labels = np.array(found.labels)
     limit = int(_MAX_PROBE_SECONDS / found.unit_seconds / len(found.classes))
-    chosen = [
-        rng.permutation(np.flatnonzero(labels == name))[: max(limit, 10)]
-        for name in found.classes
-    ]
-    if _folds_are_safe([len(rows) for rows in chosen]):
-        column, divide = "fold", _folds
-    else:
-        column, divide = "split", _split
-    first, lines = 0, []
-    for rows in chosen:
-        parts = divide(len(rows), first)
-        first += len(rows)
-        lines += [
-            (found.file_names[row], labels[row], part)
-            for row, part in zip(rows, parts, strict=True)
-        ]
+    column, lines = divide(found, max(limit, 10))
     with io.StringIO() as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("file_name", "label", column))
-        writer.writerows(sorted(lines))
+        writer.writerows(lines)
         files.write_text(path, text.getvalue())
     return len(lines)
+
+
+def divide(
+    found: LabelledFolder, limit: int | None = None
+) -> tuple[str, list[tuple[str, str, str]]]:
+    """Divides the sounds at random, with seed 0.
+
+    Five stratified folds, or, where a random tenth of a fold might miss a
+    class, a stratified split.
+
+    Args:
+        found: the sounds.
+        limit: of the number of files a class.
+
+    Returns:
+        "fold" or "split", and sorted rows (file name, label, part).
+    """
+    rng = np.random.default_rng(0)
+    labels = np.array(found.labels)
+    chosen = [
+        rng.permutation(np.flatnonzero(labels == name))[:limit]
+        for name in found.classes
+    ]
+    if _folds_are_safe([len(rows) for rows in chosen]):
+        column, parts_of = "fold", _folds
+    else:
+        column, parts_of = "split", _split
+    first, lines = 0, []
+    for rows in chosen:
+        parts = parts_of(len(rows), first)
+        first += len(rows)
+        lines += [
+            (found.file_names[row], found.labels[row], part)
+            for row, part in zip(rows, parts, strict=True)
+        ]
+    return column, sorted(lines)
 
 
 def _audio_files(folder: str) -> list[str]:
@@ -122,20 +140,25 @@ def _audio_files(folder: str) -> list[str]:
         return []
 
 
-def _check(folder: str, by_class: dict[str, list[str]]) -> None:
+def _check(folder: str, by_class: dict[str, list[str]], flag: str) -> None:
     """Raises UserError if this makes no task; drops sub-folders without audio."""
     for name in [name for name, paths in by_class.items() if not paths]:
         del by_class[name]
     way_out = "Put the files of each class into a sub-folder named after it."
     if not by_class:
         raise UserError(
-            "`--audio` must hold a sub-folder of audio files per class. Received: "
+            f"`--{flag}` must hold a sub-folder of audio files per class. Received: "
             f"{folder!r}, in which no sub-folder has audio files. {way_out}"
         )
     if len(by_class) < 2:
         raise UserError(
-            "`--audio` must hold at least two classes. Received: one sub-folder with "
+            f"`--{flag}` must hold at least two classes. Received: one sub-folder with "
             f"audio files, {next(iter(by_class))!r}, in {folder!r}. {way_out}"
+        )
+    if several := [name for name in by_class if "," in name]:
+        raise UserError(
+            "A class must have no comma in its name, which separates labels. "
+            f"Received: {several[0]!r} in {folder!r}. Rename the sub-folder."
         )
     name, count = min(
         ((name, len(paths)) for name, paths in by_class.items()),
@@ -149,7 +172,16 @@ def _check(folder: str, by_class: dict[str, list[str]]) -> None:
         )
 
 
-def _median_seconds(paths: Sequence[str]) -> float:
+def median_seconds(paths: Sequence[str], flag: str = "audio") -> float:
+    """Median duration of audio files, within 0.25 to 10 s; of 200 if there are more.
+
+    Args:
+        paths: the files.
+        flag: the command's name for the folder, for messages.
+
+    Raises:
+        UserError: none of them can be read.
+    """
     rng = np.random.default_rng(0)
     durations = []
     for index in rng.permutation(len(paths))[:_TIMED_FILES]:
@@ -159,7 +191,7 @@ def _median_seconds(paths: Sequence[str]) -> float:
             continue  # the decoder counts and lists the broken files
     if not durations:
         raise UserError(
-            f"`--audio` must hold readable audio files. Received: {len(paths)} files, "
+            f"`--{flag}` must hold readable audio files. Received: {len(paths)} files, "
             f"none of which can be read, such as {paths[0]!r}. Convert them to WAV."
         )
     return round(float(np.clip(np.median(durations), 0.25, 10.0)), 2)

@@ -19,9 +19,10 @@ import threadpoolctl
 from sklearn import preprocessing
 
 from byola_tf.waveforms import no_progress
+from train_lib.probe import metrics, store
 from train_lib.probe.adam import Adam, Schedule
 
-ROWS_AT_A_TIME = 4096
+ROWS_AT_A_TIME = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +51,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-def accuracy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Share of clips whose largest logit is the target's: float64 [runs]."""
-    right = logits.argmax(axis=-1) == targets.argmax(axis=-1)[:, None]
-    return right.mean(axis=0)
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, each for itself."""
+    return (1 + np.tanh(logits / 2)) / 2  # without overflow
 
 
-SINGLE_LABEL = Objective("accuracy", softmax, accuracy)
+SINGLE_LABEL = Objective("accuracy", softmax, metrics.accuracy)
+MULTI_LABEL = Objective("mAP", sigmoid, metrics.mean_average_precision)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Standardizer:
         """Measures the given rows of `features` [clips, d]."""
         scaler = preprocessing.StandardScaler()
         for start in range(0, len(rows), ROWS_AT_A_TIME):
-            block = features[rows[start : start + ROWS_AT_A_TIME]]
+            block = store.take(features, rows[start : start + ROWS_AT_A_TIME])
             scaler.partial_fit(block.astype(np.float64))
         dtype = features.dtype
         return cls(scaler.mean_.astype(dtype), scaler.scale_.astype(dtype))
@@ -93,7 +94,8 @@ class Standardizer:
 class Group:
     """Data of the runs that see the same batches: one seed of one fold.
 
-    Groups share their arrays: rows are taken and standardised batch by batch.
+    Groups share their arrays: rows are taken and standardised batch by batch,
+    so that `features` can be a memory-mapped file larger than memory.
 
     Attributes:
         seed: of the initial weights and the batch order; an int or a sequence
@@ -192,16 +194,18 @@ def _train_group(
     adam = Adam(parameters, learning_rates, schedule)
     classifiers = [Classifier(rate) for rate in learning_rates]
     active = list(classifiers)
-    valid = group.standardizer(group.features[group.valid])
     valid_targets = group.targets[group.valid]
     batch_size = min(schedule.batch_size, len(group.train))
     for epoch in range(1, schedule.max_epochs + 1):
         order = random.permutation(group.train)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            batch = group.standardizer(group.features[rows])
+            batch = group.standardizer(store.take(group.features, rows))
             adam.step(_gradient(adam.parameters, batch, group.targets[rows], objective))
-        scores = objective.score(_logits(adam.parameters, valid), valid_targets)
+        logits = predict(
+            adam.parameters, group.features, group.valid, group.standardizer
+        )
+        scores = objective.score(logits, valid_targets)
         going_on = []
         for run, (classifier, score) in enumerate(zip(active, scores, strict=True)):
             classifier.num_epochs = epoch
@@ -228,6 +232,31 @@ def initial_parameters(
     """
     bound = 1 / np.sqrt(size)
     return random.uniform(-bound, bound, (size + 1, num_classes)).astype(dtype)
+
+
+def predict(
+    parameters: np.ndarray,
+    features: np.ndarray,
+    rows: np.ndarray,
+    standardizer: Standardizer,
+) -> np.ndarray:
+    """Logits of some clips, computed in blocks.
+
+    Args:
+        parameters: [d + 1, runs, classes]; the last row is the bias.
+        features: [clips, d], as embedded.
+        rows: int, of `features`.
+        standardizer: of the training rows.
+
+    Returns:
+        [rows, runs, classes].
+    """
+    logits = np.empty((len(rows), *parameters.shape[1:]), parameters.dtype)
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        block = slice(start, start + ROWS_AT_A_TIME)
+        taken = store.take(features, rows[block])
+        logits[block] = _logits(parameters, standardizer(taken))
+    return logits
 
 
 def _logits(parameters: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -6,59 +6,37 @@ The model normalises its log-mels with the statistics of the task: the plain
 mean and standard deviation over at most 5,000 random training crops of the
 first fold, used for all folds. (The reference's running mean drops the first
 batch by an off-by-one; that is not copied.)
+
+Embeddings go to disk batch by batch. With a cache they stay there, under a key
+of everything that they depend on: the model's fingerprint, its front end, the
+files (path, size, time of modification), the parts they are in (which decide
+the statistics) and the length of a crop.
 """
 
 import collections
 import concurrent.futures
-import dataclasses
+import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from byola_tf import audio, normalize
+import byola_tf
+from byola_tf import audio, files, normalize
 from byola_tf.errors import UserError
 from byola_tf.frontend import log_mel_spectrogram
 from byola_tf.waveforms import no_progress
+from train_lib.probe import store
+from train_lib.probe.store import TaskEmbeddings
 from train_lib.probe.tasks import Fold, Task
 
 CROP_SEED = 42
+CACHE_VERSION = 1  # of crops, statistics and layout
 STATISTICS_CROPS = 5000
 BROKEN_SHARE = 0.1
 KEPT_BYTES = 512 * 2**20  # crops read for the statistics and kept for embedding
 AUDIO_SECONDS_PER_BATCH = 160  # bounds memory: 1.3 GB in the v2 encoder
-
-
-@dataclasses.dataclass
-class TaskEmbeddings:
-    """Embeddings of the crops of a task.
-
-    Attributes:
-        features: float32 [crops, d].
-        rows: int [crops], the task's row of each crop.
-        training: int [task rows], the crop used to train and validate; -1
-            where there is none.
-        testing: int [task rows], the crop used to test; likewise.
-        statistics: of the task's log-mels; None if the model brings its own
-            normalisation.
-        skipped: reason by row, of the files that could not be used.
-    """
-
-    features: np.ndarray
-    rows: np.ndarray
-    training: np.ndarray
-    testing: np.ndarray
-    statistics: normalize.Statistics | None
-    skipped: dict[int, str]
-
-    def fold(self, fold: Fold) -> Fold:
-        """Turns rows of the task into rows of `features`."""
-        return Fold(
-            fold.name,
-            self.training[fold.train],
-            None if fold.valid is None else self.training[fold.valid],
-            self.testing[fold.test],
-        )
 
 
 def embed_task(
@@ -67,6 +45,9 @@ def embed_task(
     unit_seconds: float,
     batch_size: int | None = None,
     progress: Callable = no_progress,
+    *,
+    cache: str | None = None,
+    num_workers: int | None = None,
 ) -> TaskEmbeddings:
     """Embeds what the folds of a task need, decoding each file once.
 
@@ -74,25 +55,95 @@ def embed_task(
         task: `Task`.
         embedder: float32 [batch, samples] to [batch, d], with `sample_rate`.
             If it has `with_statistics` (and then `config.frontend`), it is set
-            to the task's statistics and keeps them.
+            to the task's statistics and keeps them. Without a `fingerprint`,
+            nothing is cached.
         unit_seconds: length of a crop.
         batch_size: crops embedded at a time; about 160 s of audio when None.
         progress: called with (iterable, total, description), returns the
             iterable, e.g. wrapped in a progress bar.
+        cache: folder in which embeddings are looked for and kept.
+        num_workers: threads that decode; the number of cores when None.
 
     Raises:
-        UserError: too many files are broken, or every crop is the same value.
+        UserError: too many files are broken, every crop is the same value, or
+            the files are copies below the model's rate, or there is no room.
     """
-    folds = task.folds()
     unit_samples = int(embedder.sample_rate * unit_seconds)
     if unit_samples < 1:
         raise UserError(
             "`unit_seconds` must be at least one sample long. Received: "
             f"{unit_seconds}. Use the usual length of the clips, e.g. 1.0."
         )
+    _check_rate(task, embedder.sample_rate)
     if batch_size is None:
         batch_size = int(np.clip(AUDIO_SECONDS_PER_BATCH / unit_seconds, 1, 256))
-    reader = CropReader(task, embedder.sample_rate, unit_samples)
+    reader = CropReader(task, embedder.sample_rate, unit_samples, num_workers)
+
+    def write(folder: str) -> None:
+        _write(folder, task, embedder, reader, batch_size, progress)
+
+    try:
+        if cache and getattr(embedder, "fingerprint", None):
+            key = _key(task, embedder, unit_samples)
+            folder = os.path.join(os.path.abspath(cache), f"{task.name}-{key}")
+            found = _cached(folder, write)
+            if found.statistics:
+                embedder.with_statistics(found.statistics.mean, found.statistics.std)
+            return found
+        temporary = tempfile.TemporaryDirectory(
+            prefix="byola-embeddings-", ignore_cleanup_errors=True
+        )
+        write(temporary.name)
+    except OSError as error:
+        raise UserError(
+            f"Embeddings must fit on disk. Received: {error}. Free some space, or "
+            "choose another folder with --cache (and TMPDIR, for --no_cache)."
+        ) from error
+    found = store.read(temporary.name)
+    found.owner = temporary
+    return found
+
+
+def _cached(folder: str, write: Callable[[str], None]) -> TaskEmbeddings:
+    """Reads a folder of the cache, written now if it is absent or damaged."""
+    found = store.read(folder)
+    if found is None:
+        with files.replacing_folder(folder) as temporary:
+            write(temporary)
+        found = store.read(folder)
+    found.folder = folder
+    return found
+
+
+def _key(task: Task, embedder, unit_samples: int) -> str:
+    config = getattr(embedder, "config", None)
+    return files.fingerprint(
+        [task.path(row) for row in range(len(task.file_names))],
+        CACHE_VERSION,
+        byola_tf.__version__,
+        embedder.fingerprint,
+        hasattr(embedder, "with_statistics") and repr(config.frontend),
+        embedder.sample_rate,
+        unit_samples,
+        task.column,
+        task.parts,
+    )
+
+
+def _check_rate(task: Task, sample_rate: int) -> None:
+    copied_at = task.facts.get("sample_rate")
+    if copied_at and copied_at < sample_rate:
+        raise UserError(
+            "A task's copies must not be below the model's sampling rate. Received: "
+            f"copies at {copied_at} Hz of task {task.name!r} for a model of "
+            f"{sample_rate} Hz. Prepare the task with --sample_rate={sample_rate}, or "
+            "without, for links to the originals."
+        )
+
+
+def _write(folder, task, embedder, reader, batch_size, progress) -> None:
+    """Embeds a task into a folder; see `store`."""
+    folds = task.folds()
     statistics = None
     if hasattr(embedder, "with_statistics"):
         statistics = _statistics(
@@ -101,27 +152,29 @@ def embed_task(
         embedder = embedder.with_statistics(statistics.mean, statistics.std)
 
     usable = np.unique(np.concatenate([_rows(fold) for fold in folds]))
-    rows, waiting, features = [], [], []
+    rows, waiting = [], []
+    writer = store.EmbeddingWriter(folder)
     index = {
         view: np.full(len(task.file_names), -1) for view in ("training", "testing")
     }
 
     def flush():
         if waiting:
-            features.append(_embed(embedder, np.stack(waiting)))
+            writer.append(_embed(embedder, np.stack(waiting)))
             waiting.clear()
 
-    for row, crops in progress(reader.read(usable), len(usable), "embedding"):
-        for crop, views in crops:
-            for view in views:
-                index[view][row] = len(rows)
-            rows.append(row)
-            waiting.append(crop)
-            if len(waiting) == batch_size:
-                flush()
-    flush()
-    return TaskEmbeddings(
-        features=np.concatenate(features),
+    with contextlib.closing(writer):
+        for row, crops in progress(reader.read(usable), len(usable), "embedding"):
+            for crop, views in crops:
+                for view in views:
+                    index[view][row] = len(rows)
+                rows.append(row)
+                waiting.append(crop)
+                if len(waiting) == batch_size:
+                    flush()
+        flush()
+    store.write_index(
+        folder,
         rows=np.array(rows),
         training=index["training"],
         testing=index["testing"],
@@ -133,12 +186,25 @@ def embed_task(
 class CropReader:
     """Reads the crops of a task's files, each file once.
 
+    Args:
+        task: `Task`.
+        sample_rate: Hz.
+        unit_samples: length of a crop.
+        num_threads: threads that decode; the number of cores when None.
+
     Attributes:
         skipped: reason by row, of the files that could not be used so far.
     """
 
-    def __init__(self, task: Task, sample_rate: int, unit_samples: int):
+    def __init__(
+        self,
+        task: Task,
+        sample_rate: int,
+        unit_samples: int,
+        num_threads: int | None = None,
+    ):
         self._task = task
+        self._num_threads = num_threads or os.cpu_count() or 1
         self._sample_rate = sample_rate
         self._unit_samples = unit_samples
         self._kept: dict[int, list] = {}
@@ -160,11 +226,10 @@ class CropReader:
             UserError: more than a tenth of the task's files are broken.
         """
         pending = collections.deque()
-        num_threads = os.cpu_count() or 1
-        with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+        with concurrent.futures.ThreadPoolExecutor(self._num_threads) as pool:
             for row in rows:
                 pending.append((row, pool.submit(self._crops, row)))
-                if len(pending) > 4 * num_threads:
+                if len(pending) > 4 * self._num_threads:
                     yield self._finish(*pending.popleft(), keep)
             while pending:
                 yield self._finish(*pending.popleft(), keep)

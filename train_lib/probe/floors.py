@@ -8,9 +8,10 @@ from byola_tf.embedder import Embedder
 from byola_tf.encoder import Encoder
 from byola_tf.frontend import log_mel_spectrogram
 from byola_tf.normalize import Statistics, normalize
+from train_lib.probe.audio_model import AudioModel, fingerprint_of
 
 
-class LogMelFloor:
+class LogMelFloor(AudioModel):
     """Mean and standard deviation over time of the normalised log-mel.
 
     Attributes:
@@ -18,20 +19,25 @@ class LogMelFloor:
         statistics: `Statistics` it normalises with.
         sample_rate: Hz.
         embedding_size: 2 * mel bins.
+        name: "logmel".
+        fingerprint: of the front end.
     """
+
+    name = "logmel"
 
     def __init__(self, config: Config | None = None):
         self.config = config or Config()
         self.statistics = Statistics(0.0, 1.0)
         self.sample_rate = self.config.frontend.sample_rate
         self.embedding_size = 2 * self.config.frontend.n_mels
+        self.fingerprint = fingerprint_of([], "logmel", repr(self.config.frontend))
 
     def with_statistics(self, mean: float, std: float) -> "LogMelFloor":
         """Normalises with these statistics from now on; returns itself."""
         self.statistics = Statistics(mean, std)
         return self
 
-    def __call__(self, waveform) -> np.ndarray:
+    def embed(self, waveform) -> np.ndarray:
         """Embeds float32 [batch, samples] to [batch, embedding_size]."""
         log_mel = normalize(
             log_mel_spectrogram(waveform, self.config.frontend), self.statistics
@@ -48,7 +54,12 @@ def random_encoder(seed: int, config: Config | None = None) -> Embedder:
         config: `Config` of another encoder.
     """
     config = config or Config()
-    keras.utils.set_random_seed(seed)
-    encoder = Encoder(config.encoder)
+    encoder = random_weights(seed, config)
     provenance = {"model": "random", "seed": seed}
     return Embedder.from_encoder(encoder, config, Statistics(0.0, 1.0), provenance)
+
+
+def random_weights(seed: int, config: Config) -> Encoder:
+    """The encoder of `random_encoder`, without a front end."""
+    keras.utils.set_random_seed(seed)
+    return Encoder(config.encoder)

@@ -12,7 +12,19 @@ import numpy as np
 import byola_tf
 from byola_tf.errors import UserError
 from byola_tf.waveforms import no_progress
-from train_lib.probe import embedding, floors, protocol, tasks
+from train_lib.probe import (
+    embedding,
+    few_shot,
+    finetune,
+    models,
+    modes,
+    protocol,
+    results,
+    significance,
+    store,
+    tasks,
+)
+from train_lib.probe.presets import PRESETS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,18 +33,27 @@ class Probe:
 
     Attributes:
         result: what the command writes as JSON.
-        embeddings: float32 [clips, d], one a usable clip: from its beginning
-            for clips that are tested, from a random start for the others.
-        labels: int [clips], index into `classes`.
+        embedded: `TaskEmbeddings` of all crops, on disk.
+        crops: int [clips], the crop that stands for each usable clip: from its
+            beginning for clips that are tested, from a random start for the
+            others.
+        labels: int [clips], index into `classes`; bool [clips, classes] of a
+            multi-label task.
         classes: names.
         file_names: one a clip.
     """
 
     result: dict
-    embeddings: np.ndarray
+    embedded: store.TaskEmbeddings
+    crops: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     file_names: tuple[str, ...]
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """Embeddings of `crops`, read from disk: float32 [clips, d]."""
+        return self.embedded.features[self.crops]
 
 
 def linear_probe(
@@ -46,23 +67,39 @@ def linear_probe(
     model_seed: int = 42,
     model_name: str | None = None,
     batch_size: int | None = None,
+    cache: str | None = None,
+    num_workers: int | None = None,
+    mode: str = "linear",
+    pooling: str | None = None,
+    layers: Sequence[str] | None = None,
+    shots: Sequence[int] = few_shot.SHOTS,
     progress: Callable = no_progress,
 ) -> Probe:
-    """Runs the linear evaluation protocol.
+    """Runs the linear evaluation protocol, or another one on the same clips.
 
     Args:
-        model: path for `byola_tf.load`, "random", "logmel", or an embedder
+        model: text for `train_lib.probe.models.open_model`, or an embedder
             (see `train_lib.probe.embedding.embed_task`). An embedder gets its
             statistics back afterwards.
         metadata: CSV of the task; see `train_lib.probe.tasks`.
         audio: folder that the CSV's file names are relative to.
-        unit_seconds: length of a crop; a published task's own when None.
-        learning_rate: of the classifiers; "search" chooses on validation; None
-            takes a published task's, and searches for any other.
+        unit_seconds: length of a crop; that of a published or prepared task
+            when None.
+        learning_rate: of the classifiers; several (a sequence, or a text with
+            commas) or "search" choose on validation; None takes a published
+            task's, and searches for any other.
         seeds: of the classifiers.
         model_seed: of the weights of the model "random".
         model_name: of an embedder, in the result.
         batch_size: clips embedded at a time.
+        cache: folder in which embeddings are looked for and kept; none when
+            None. An embedder without a `fingerprint` is not cached.
+        num_workers: threads that decode; the number of cores when None.
+        mode: "linear"; "knn" (`train_lib.probe.neighbours`), "few_shot"
+            (`train_lib.probe.few_shot`) or "finetune" (`train_lib.probe.finetune`).
+        pooling: of frames over time; see `models.open_model`.
+        layers: inner layers to use instead; see `models.open_model`.
+        shots: examples a class of the mode "few_shot".
         progress: called with (iterable, total, description), returns the
             iterable, e.g. wrapped in a progress bar.
 
@@ -73,40 +110,58 @@ def linear_probe(
         UserError: the model, the table or the audio cannot be used.
     """
     task = tasks.read_task(metadata, audio)
-    unit_seconds = _unit_seconds(task, unit_seconds)
-    rates, rate_source = _learning_rates(task, model, learning_rate)
-    seeds = _checked_seeds(seeds)
-    embedder, opened_name = _open(model, model_seed)
+    unit_seconds = checked_unit_seconds(task, unit_seconds)
+    rates, rate_source = modes.learning_rates(mode, task, model, learning_rate)
+    seeds = checked_seeds(seeds)
+    opened = None
+    if mode == "finetune":
+        opened = _trainable(model, model_seed, pooling, layers)
+        embedder, opened_name = finetune.LogMels(opened.config), os.fspath(model)
+    else:
+        embedder, opened_name = _open(model, model_seed, pooling, layers)
 
     own_statistics = getattr(embedder, "statistics", None)
     try:
         embedded = embedding.embed_task(
-            task, embedder, unit_seconds, batch_size, progress
+            task,
+            embedder,
+            unit_seconds,
+            batch_size,
+            progress,
+            cache=cache,
+            num_workers=num_workers,
         )
     finally:
         if own_statistics is not None:
             embedder.with_statistics(own_statistics.mean, own_statistics.std)
             embedder.statistics = own_statistics
-    folds = [embedded.fold(fold) for fold in _usable_folds(task, embedded.skipped)]
-    evaluation = protocol.evaluate(
-        embedded.features,
-        task.targets(embedded.rows),
+    folds = [embedded.fold(fold) for fold in usable_folds(task, embedded.skipped)]
+    evaluation = modes.evaluate(
+        mode,
+        task,
+        embedded,
         folds,
         seeds,
         rates,
+        shots=shots,
+        opened=opened,
         progress=progress,
     )
+    clips = results.clips(task, folds, embedded.rows, evaluation)
     shown = np.where(embedded.testing >= 0, embedded.testing, embedded.training)
     rows = np.flatnonzero(shown >= 0)
     return Probe(
         result={
             "task": task.name,
             "model": model_name or opened_name,
-            **_scores(evaluation),
+            **results.scores(evaluation),
+            **evaluation.details,
+            "bootstrap95": clips and significance.interval_of(clips),
             "learning_rate_source": rate_source,
             "unit_seconds": unit_seconds,
+            **results.task_facts(task),
             "classes": list(task.classes),
-            "confusion_matrix": evaluation.confusion_matrix.tolist(),
+            "per_class": results.per_class(task, folds, embedded.rows, evaluation),
             "num_clips": len(rows),
             "folds": [
                 {
@@ -117,9 +172,15 @@ def linear_probe(
                 }
                 for fold in folds
             ],
-            "seeds": list(seeds),
-            "model_seed": model_seed if opened_name == "random" else None,
-            "embedding_size": embedded.features.shape[1],
+            "seeds": list(dict.fromkeys(run.seed for run in evaluation.runs)),
+            "model_seed": model_seed
+            if opened_name.partition(":")[0] == "random"
+            else None,
+            "embedding_size": opened.config.encoder.embedding_size
+            if opened
+            else embedded.features.shape[1],
+            "pooling": pooling,
+            "layers": list(layers) if layers else None,
             "sample_rate": embedder.sample_rate,
             "statistics": embedded.statistics
             and dataclasses.asdict(embedded.statistics),
@@ -128,62 +189,23 @@ def linear_probe(
                 for row, reason in sorted(embedded.skipped.items())
             ],
             "versions": _versions(),
+            "clips": clips,
         },
-        embeddings=embedded.features[shown[rows]],
+        embedded=embedded,
+        crops=shown[rows],
         labels=task.labels[rows],
         classes=task.classes,
         file_names=tuple(task.file_names[row] for row in rows),
     )
 
 
-def table(result: dict) -> str:
-    """A result as a few lines of text."""
-    interval = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
-    rate = result["learning_rate"]
-    rates = rate if isinstance(rate, list) else [rate]
-    num_classes, num_folds = len(result["classes"]), len(result["folds"])
-    lines = [
-        (
-            "task",
-            f"{result['task']}: {result['num_clips']} clips, {num_classes} classes, "
-            f"{num_folds} fold{'s' * (num_folds > 1)}",
-        ),
-        ("model", f"{result['model']} ({result['embedding_size']} dimensions)"),
-        (result["metric"], f"{100 * result['mean']:.1f}{interval} %"),
-        ("by fold", " ".join(f"{100 * score:.1f}" for score in _by_fold(result))),
-        ("learning rate", " ".join(f"{rate:g}" for rate in rates)),
-    ]
-    if result["skipped"]:
-        names = ", ".join(file["file_name"] for file in result["skipped"][:3])
-        lines.append(("skipped", f"{len(result['skipped'])} broken files: {names}"))
-    return "\n".join(f"{name:14s} {value}" for name, value in lines)
-
-
-def _by_fold(result: dict) -> list[float]:
-    return [
-        float(np.mean([run["score"] for run in result["runs"] if run["fold"] == name]))
-        for name in dict.fromkeys(run["fold"] for run in result["runs"])
-    ]
-
-
-def _scores(evaluation: protocol.Evaluation) -> dict:
-    rates = evaluation.learning_rates
-    return {
-        "metric": evaluation.metric,
-        "mean": evaluation.mean,
-        "std": evaluation.std,
-        "ci95": evaluation.ci95,
-        "scores": list(evaluation.scores),
-        "learning_rate": rates[0] if len(set(rates)) == 1 else list(rates),
-        "runs": [dataclasses.asdict(run) for run in evaluation.runs],
-        "search": list(evaluation.search),
-    }
-
-
-def _unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
-    published = protocol.PUBLISHED.get(task.name)
-    if unit_seconds is None and published:
-        return published.unit_seconds
+def checked_unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
+    """The length of a crop; raises UserError where none is known."""
+    known = task.facts.get("unit_seconds")
+    if task.name in PRESETS:
+        known = known or PRESETS[task.name].unit_seconds
+    if unit_seconds is None and known:
+        return known
     if unit_seconds is None or not (unit_seconds > 0 and math.isfinite(unit_seconds)):
         raise UserError(
             "`unit_seconds` must be a positive number of seconds. Received: "
@@ -193,26 +215,8 @@ def _unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
     return unit_seconds
 
 
-def _learning_rates(task, model, learning_rate) -> tuple[Sequence[float], str]:
-    """The rates to try and where they come from."""
-    published = protocol.PUBLISHED.get(task.name)
-    if learning_rate is None and published and model != "logmel":
-        return (published.learning_rate,), "published"
-    if learning_rate is None or learning_rate == "search":
-        return protocol.SEARCHED_RATES, "validation"
-    try:
-        rate = float(learning_rate)
-    except ValueError:
-        rate = math.nan
-    if not (rate > 0 and math.isfinite(rate)):
-        raise UserError(
-            "`lr` must be a positive number or 'search'. Received: "
-            f"{learning_rate!r}. Leave it out to follow the protocol."
-        )
-    return (rate,), "given"
-
-
-def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Seeds as integers; raises UserError for others, or the same twice."""
     try:
         checked = tuple(int(seed) for seed in seeds)
     except ValueError:
@@ -225,18 +229,31 @@ def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return checked
 
 
-def _open(model, model_seed: int) -> tuple[Callable, str]:
+def _open(model, model_seed: int, pooling, layers) -> tuple[Callable, str]:
     """The embedder and its name in the result."""
-    if callable(model):
-        return model, getattr(model, "name", type(model).__name__)
-    if model == "logmel":
-        return floors.LogMelFloor(), model
-    if model == "random":
-        return floors.random_encoder(model_seed), model
-    return byola_tf.load(model), os.fspath(model)
+    if isinstance(model, str | os.PathLike):
+        opened = models.open_model(model, pooling, layers, model_seed)
+        return opened, opened.name
+    if pooling or layers:
+        raise UserError(
+            "`pooling` and `layers` must be left out for an embedder in memory. "
+            f"Received: {pooling or layers}. Give the model's path."
+        )
+    return model, getattr(model, "name", type(model).__name__)
 
 
-def _usable_folds(task: tasks.Task, skipped: dict[int, str]) -> list[tasks.Fold]:
+def _trainable(model, model_seed: int, pooling, layers):
+    """The encoder that is fine-tuned."""
+    if pooling or layers:
+        raise UserError(
+            "`pooling` and `layers` must be left out for --mode=finetune, which "
+            f"trains the encoder as it is. Received: {pooling or ','.join(layers)}."
+        )
+    return models.open_encoder(model, model_seed)
+
+
+def usable_folds(task: tasks.Task, skipped: dict[int, str]) -> list[tasks.Fold]:
+    """The folds without broken files; raises UserError if they do not suffice."""
     try:
         return task.folds(without=skipped)
     except UserError as error:

@@ -1,67 +1,43 @@
 """The evaluation protocol on embeddings: folds, seeds, learning rate, interval."""
 
+import collections
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
 
 from byola_tf.waveforms import no_progress
-from train_lib.probe import classifier, tasks
+from train_lib.probe import classifier, metrics, tasks
 from train_lib.probe.classifier import Objective
 
 SEEDS = (42, 43, 44)
-SEARCHED_RATES = (3e-4, 1e-3, 3e-3)
-
-
-@dataclasses.dataclass(frozen=True)
-class PublishedTask:
-    """What the paper used for one task.
-
-    Attributes:
-        unit_seconds: length of the crop that stands for a clip.
-        learning_rate: of the linear layer on BYOL-A v2 embeddings.
-    """
-
-    unit_seconds: float
-    learning_rate: float
-
-
-PUBLISHED = {  # by the name of the task's CSV; lr: BYOL-A v2's command lines
-    "esc50": PublishedTask(5.0, 1e-3),
-    "us8k": PublishedTask(4.0, 3e-5),
-    "fsd50k": PublishedTask(7.6358, 3e-4),
-    "spcv2": PublishedTask(1.0, 3e-5),
-    "vc1": PublishedTask(8.2, 4e-5),
-    "voxforge": PublishedTask(5.8, 1e-4),
-    "cremad": PublishedTask(2.5, 3e-4),
-    "gtzan": PublishedTask(30.0, 1e-3),
-    "nsynth": PublishedTask(4.0, 1e-3),
-    "surge": PublishedTask(4.0, 3e-5),
-}
+# The range from which the paper took its rates.
+SEARCHED_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One trained classifier and its score on the test rows of its fold."""
+    """One trained classifier and its score on the test rows of its fold.
+
+    Fields are None where there is no such thing: neighbours have no epochs.
+    """
 
     fold: str
     seed: int
-    learning_rate: float
+    learning_rate: float | None
     score: float
-    valid_score: float
-    best_epoch: int
-    num_epochs: int
+    valid_score: float | None = None
+    best_epoch: int | None = None
+    num_epochs: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """The outcome of `evaluate`.
+class Summary:
+    """One metric over seeds.
 
     Attributes:
-        metric: name of the score.
-        scores: one a seed: the unweighted mean over folds.
         mean: of `scores`.
         std: their sample standard deviation; None with a single seed.
         ci95: half width of the 95 % confidence interval of the mean over
@@ -69,22 +45,84 @@ class Evaluation:
             seed. The crops and the test clips are the same for every seed, so
             it covers the initial weights, the batch order and the draw of the
             validation rows, nothing else.
-        learning_rates: chosen, one a fold.
-        runs: the classifiers with the chosen rates.
-        search: validation scores by fold, rate and seed, of all rates tried.
-        confusion_matrix: int [classes, classes], true class by predicted
-            class; every test row counts once a seed.
+        scores: one a seed: the unweighted mean over folds.
     """
 
-    metric: str
-    scores: tuple[float, ...]
     mean: float
     std: float | None
     ci95: float | None
+    scores: tuple[float, ...]
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> "Summary":
+        """Summarises one score a seed."""
+        scores = tuple(float(score) for score in scores)
+        std, ci95 = _spread(scores)
+        return cls(float(np.mean(scores)), std, ci95, scores)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The outcome of `evaluate`.
+
+    Attributes:
+        metric: name of the score; accuracy, or mAP with several labels a clip.
+        metrics: `Summary` by name, of that one and of others.
+        learning_rates: chosen, one a fold.
+        runs: the classifiers with the chosen rates.
+        logits: float32 [test rows, classes], one a run.
+        search: validation scores by fold, rate and seed, of all rates tried.
+        confusion_matrix: int [classes, classes], true class by predicted
+            class; every test row counts once a seed. None with several labels
+            a clip.
+        by_class: float64 [classes] by metric, the mean over runs; NaN for a
+            class without test clips.
+        details: further facts for the result.
+    """
+
+    metric: str
+    metrics: dict[str, Summary]
     learning_rates: tuple[float, ...]
     runs: tuple[Run, ...]
+    logits: tuple[np.ndarray, ...]
     search: tuple[dict, ...]
-    confusion_matrix: np.ndarray
+    confusion_matrix: np.ndarray | None
+    by_class: dict[str, np.ndarray]
+    details: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def mean(self) -> float:
+        """Of the score."""
+        return self.metrics[self.metric].mean
+
+    @property
+    def std(self) -> float | None:
+        """Of the score."""
+        return self.metrics[self.metric].std
+
+    @property
+    def ci95(self) -> float | None:
+        """Of the score."""
+        return self.metrics[self.metric].ci95
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """One a seed."""
+        return self.metrics[self.metric].scores
+
+    def learning_rate_curve(self) -> list[dict]:
+        """Validation score by rate: mean over folds and seeds. Never of test."""
+        rates = collections.defaultdict(list)
+        for trial in self.search:
+            rates[trial["learning_rate"]].append(trial["valid_score"])
+        return [
+            {
+                "learning_rate": rate,
+                "valid_mean": float(np.mean(scores)),
+                "valid_std": float(np.std(scores)),
+            }
+            for rate, scores in rates.items()
+        ]
 
 
 def evaluate(
@@ -95,23 +133,26 @@ def evaluate(
     learning_rates: Sequence[float] = SEARCHED_RATES,
     objective: Objective = classifier.SINGLE_LABEL,
     schedule: classifier.Schedule | None = None,
+    subsets: Mapping[str, np.ndarray] | None = None,
     progress: Callable = no_progress,
 ) -> Evaluation:
     """Trains and tests linear classifiers on frozen embeddings.
 
     Standardisation is fitted on the training rows of a fold, before validation
     rows are drawn from them. Of several learning rates each fold takes the one
-    with the best mean validation score over the seeds (the first of equals);
+    with the best mean validation score over the seeds (the middle one of equals);
     the test rows are looked at only afterwards.
 
     Args:
-        features: float32 [rows, d].
+        features: float32 [rows, d]; may be a memory-mapped file.
         targets: bool [rows, classes].
         folds: rows to train on, to validate and to test.
         seeds: each repeats everything but the embedding.
         learning_rates: tried on validation if there are several.
         objective: loss and metric.
         schedule: how a classifier is trained; the protocol's when None.
+        subsets: name to int, classes whose mean average precision is a metric
+            of its own, "mAP_<name>"; of multi-label tasks.
         progress: called with (iterable, total, description), returns the
             iterable, e.g. wrapped in a progress bar.
 
@@ -122,10 +163,7 @@ def evaluate(
     for number, fold in enumerate(folds):
         standardizer = classifier.Standardizer.fit(features, fold.train)
         for seed in seeds:
-            train, valid = fold.train, fold.valid
-            if valid is None:
-                random = np.random.default_rng([seed, number, 0])
-                train, valid = tasks.draw_validation(targets, train, random)
+            train, valid = divided(fold, targets, number, seed)
             groups.append(
                 classifier.Group(
                     [seed, number, 1], features, targets, train, valid, standardizer
@@ -134,14 +172,21 @@ def evaluate(
     trained = classifier.train(
         groups, learning_rates, objective, schedule, progress=progress
     )
-    runs, search, chosen = [], [], []
-    confusion = np.zeros((targets.shape[1],) * 2, np.int64)
+    runs, logits, search, chosen = [], [], [], []
     for number, fold in enumerate(folds):
         of_fold = slice(number * len(seeds), (number + 1) * len(seeds))
         best = _best_rate(trained[of_fold])
         chosen.append(learning_rates[best])
-        test = groups[of_fold.start].standardizer(features[fold.test])
-        for seed, candidates in zip(seeds, trained[of_fold], strict=True):
+        # the seeds' classifiers side by side: the test rows are read once
+        parameters = np.stack(
+            [candidates[best].parameters for candidates in trained[of_fold]], axis=1
+        )
+        standardizer = groups[of_fold.start].standardizer
+        of_seeds = classifier.predict(parameters, features, fold.test, standardizer)
+        scores = objective.score(of_seeds, targets[fold.test])
+        for index, (seed, candidates) in enumerate(
+            zip(seeds, trained[of_fold], strict=True)
+        ):
             search += [
                 {
                     "fold": fold.name,
@@ -151,36 +196,143 @@ def evaluate(
                 }
                 for candidate in candidates
             ]
-            logits = candidates[best].logits(test)
-            runs.append(_run(fold, seed, candidates[best], logits, targets, objective))
-            truth = targets[fold.test].argmax(axis=1)
-            np.add.at(confusion, (truth, logits.argmax(axis=1)), 1)
-    scores = tuple(
-        float(np.mean([run.score for run in runs if run.seed == seed]))
-        for seed in seeds
+            runs.append(_run(fold, seed, candidates[best], scores[index]))
+            logits.append(of_seeds[:, index])
+    return concluded(
+        folds,
+        targets,
+        runs,
+        logits,
+        objective,
+        subsets=subsets,
+        learning_rates=chosen,
+        search=search,
+        details={"mode": "linear"},
     )
-    std, ci95 = _spread(scores)
+
+
+def divided(
+    fold: tasks.Fold, targets: np.ndarray, number: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a fold to train on and to validate.
+
+    Args:
+        fold: `Fold`; a tenth of its training rows is drawn where it has no
+            rows for validation.
+        targets: bool [rows, classes].
+        number: of the fold, from 0.
+        seed: of the draw.
+
+    Raises:
+        UserError: no validation set with every class could be drawn.
+    """
+    if fold.valid is not None:
+        return fold.train, fold.valid
+    random = np.random.default_rng([seed, number, 0])
+    return tasks.draw_validation(targets, fold.train, random)
+
+
+def concluded(
+    folds: Sequence[tasks.Fold],
+    targets: np.ndarray,
+    runs: Sequence[Run],
+    logits: Sequence[np.ndarray],
+    objective: Objective,
+    *,
+    subsets: Mapping[str, np.ndarray] | None = None,
+    learning_rates: Sequence[float] = (),
+    search: Sequence[dict] = (),
+    details: dict | None = None,
+) -> Evaluation:
+    """Computes every metric from the logits of the test rows.
+
+    Args:
+        folds: as evaluated.
+        targets: bool [rows, classes].
+        runs: all seeds of the first fold, then of the next.
+        logits: float32 [test rows, classes], one a run.
+        objective: its metric is the score.
+        subsets: see `evaluate`.
+        learning_rates: see `Evaluation`.
+        search: see `Evaluation`.
+        details: see `Evaluation`.
+    """
+    num_seeds = len(runs) // len(folds)
+    truths = [targets[fold.test] for fold in folds for _ in range(num_seeds)]
+    if objective.metric == "mAP":
+        confusion = None
+        scores, by_class = _multi_label_scores(logits, truths, subsets or {})
+    else:
+        confusion = _confusion_matrix(logits, truths)
+        scores, by_class = {}, {"accuracy": _recall(confusion)}
+    scores[objective.metric] = [run.score for run in runs]
     return Evaluation(
         metric=objective.metric,
-        scores=scores,
-        mean=float(np.mean(scores)),
-        std=std,
-        ci95=ci95,
-        learning_rates=tuple(chosen),
+        metrics={
+            # a row a fold
+            name: Summary.of(np.reshape(values, (len(folds), -1)).mean(axis=0))
+            for name, values in scores.items()
+        },
+        learning_rates=tuple(learning_rates),
         runs=tuple(runs),
+        logits=tuple(logits),
         search=tuple(search),
         confusion_matrix=confusion,
+        by_class=by_class,
+        details=details or {},
     )
+
+
+def _multi_label_scores(logits, truths, subsets) -> tuple[dict, dict]:
+    """Further metrics, one value a run, and the mean over runs by class."""
+    precisions = np.array(list(map(metrics.average_precision, logits, truths)))
+    areas = np.array(list(map(metrics.roc_auc, logits, truths)))
+    auc = np.nanmean(areas, axis=1)
+    scores = {
+        "AUC": auc,
+        "d_prime": [metrics.d_prime(value) for value in auc],
+        **{
+            f"mAP_{name}": np.nanmean(precisions[:, classes], axis=1)
+            for name, classes in subsets.items()
+            if not np.isnan(precisions[:, classes]).all()
+        },
+    }
+    return scores, {"AP": _mean_of_runs(precisions), "AUC": _mean_of_runs(areas)}
+
+
+def _mean_of_runs(values: np.ndarray) -> np.ndarray:
+    """Mean of [runs, classes] over the runs that have a value; else NaN."""
+    known = ~np.isnan(values)
+    total, count = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _confusion_matrix(logits, truths) -> np.ndarray:
+    """int [classes, classes], true class by predicted class, of all runs."""
+    counts = np.zeros((truths[0].shape[1],) * 2, np.int64)
+    for run_logits, truth in zip(logits, truths, strict=True):
+        np.add.at(counts, (truth.argmax(axis=1), run_logits.argmax(axis=1)), 1)
+    return counts
+
+
+def _recall(confusion: np.ndarray) -> np.ndarray:
+    """Share of every class's clips that were recognised; NaN without clips."""
+    clips = confusion.sum(axis=1)
+    return np.where(clips > 0, confusion.diagonal() / np.maximum(clips, 1), np.nan)
 
 
 def _best_rate(trained: Sequence[Sequence[classifier.Classifier]]) -> int:
-    """Index of the rate with the best mean validation score over seeds."""
-    scores = [[run.valid_score for run in runs] for runs in trained]
-    return int(np.mean(scores, axis=0).argmax())
+    """Index of the rate with the best mean validation score over seeds.
+
+    Of equals the middle one: small validation sets are often solved by all
+    rates of a range, and its ends are the least safe.
+    """
+    scores = np.mean([[run.valid_score for run in runs] for runs in trained], axis=0)
+    equals = np.flatnonzero(scores == scores.max())
+    return int(equals[len(equals) // 2])
 
 
-def _run(fold, seed, trained, logits, targets, objective) -> Run:
-    score = objective.score(logits[:, None], targets[fold.test])[0]
+def _run(fold, seed, trained: classifier.Classifier, score: float) -> Run:
     return Run(
         fold=fold.name,
         seed=seed,
@@ -195,7 +347,7 @@ def _run(fold, seed, trained, logits, targets, objective) -> Run:
 def _spread(scores: Sequence[float]) -> tuple[float | None, float | None]:
     """Sample standard deviation and half width of the 95 % t interval."""
     count = len(scores)
-    if count < 2:
+    if count < 2 or not np.isfinite(scores).all():
         return None, None
     std = float(np.std(scores, ddof=1))
     return std, float(stats.t.ppf(0.975, count - 1) * std / math.sqrt(count))

@@ -1,22 +1,16 @@
-"""Classification tasks: a metadata CSV, its checks, and its folds.
+"""Classification tasks: files, labels, and their division into folds."""
 
-A CSV has the columns `file_name` (relative to the audio folder), `label`, and
-either `fold` (each value is held out as test once) or `split` (train, valid,
-test). Other columns are ignored.
-"""
-
-import collections
-import csv
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from byola_tf.errors import UserError
+from train_lib.probe import task_table
+from train_lib.probe.task_table import SPLITS, few
 
-SPLITS = ("train", "valid", "test")
 VALIDATION_SHARE = 0.1
 VALIDATION_DRAWS = 100
 
@@ -40,16 +34,19 @@ class Fold:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Files with one label each, and how they are divided.
+    """Files with their labels, and how they are divided.
 
     Attributes:
         name: file name of the CSV without its suffix.
         audio: folder that the file names are relative to.
         file_names: one a row.
-        labels: int [rows], index into `classes`.
+        labels: int [rows], index into `classes`; of a multi-label task bool
+            [rows, classes].
         classes: names, sorted; as numbers if all of them are integers.
         column: "fold" or "split".
         parts: the values of that column, one a row.
+        facts: what `train_lib.tasks prepare` knows about the data set; empty
+            for any other CSV.
     """
 
     name: str
@@ -59,13 +56,26 @@ class Task:
     classes: tuple[str, ...]
     column: str
     parts: tuple[str, ...]
+    facts: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip can have several labels."""
+        return self.labels.ndim == 2
+
+    @property
+    def partial(self) -> bool:
+        """Whether it was prepared from an incomplete copy of its data set."""
+        return bool(self.facts.get("partial"))
 
     def path(self, row: int) -> str:
         """Full path of a row's file."""
         return os.path.join(self.audio, self.file_names[row])
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
-        """One-hot labels: bool [rows, classes]."""
+        """Labels as bool [rows, classes]."""
+        if self.multi_label:
+            return self.labels[rows]
         return self.labels[rows][:, None] == np.arange(len(self.classes))
 
     def folds(self, without: Iterable[int] = ()) -> list[Fold]:
@@ -73,6 +83,7 @@ class Task:
 
         Args:
             without: rows to leave out (files that turned out to be broken).
+                A class may then be absent from validation or test.
 
         Raises:
             UserError: a part is empty, or a class is absent from training.
@@ -93,13 +104,35 @@ class Task:
                     None,
                     np.flatnonzero(usable & (parts == name)),
                 )
-                for name in _sorted(set(self.parts))
+                for name in task_table.sorted_names(set(self.parts))
             ]
         for fold in folds:
-            self._check(fold)
+            self._check(fold, usable.all())
         return folds
 
-    def _check(self, fold: Fold) -> None:
+    def counts(self, rows: np.ndarray) -> np.ndarray:
+        """Number of clips a class: int [classes]."""
+        if self.multi_label:
+            return self.labels[rows].sum(axis=0)
+        return np.bincount(self.labels[rows], minlength=len(self.classes))
+
+    def absent_classes(self) -> dict[str, list[str]]:
+        """Classes without clips, by the split that lacks some."""
+        if self.column != "split":
+            return {}
+        (fold,) = self.folds()
+        return {
+            part: [self.classes[index] for index in np.flatnonzero(counts == 0)]
+            for part, counts in self._held_out(fold)
+            if (counts == 0).any()
+        }
+
+    def _held_out(self, fold: Fold) -> list[tuple[str, np.ndarray]]:
+        """Classes' counts in the parts that are there besides train."""
+        parts = [("valid", fold.valid), ("test", fold.test)]
+        return [(part, self.counts(rows)) for part, rows in parts if rows is not None]
+
+    def _check(self, fold: Fold, complete: bool) -> None:
         where = (
             "the `split` column"
             if self.column == "split"
@@ -111,13 +144,42 @@ class Task:
                     f"A task must have {part} files. Received: none with {where} in "
                     f"task {self.name!r}. Give some rows to {part}."
                 )
-        absent = sorted(set(range(len(self.classes))) - set(self.labels[fold.train]))
-        if absent:
+        absent = np.flatnonzero(self.counts(fold.train) == 0)
+        if len(absent):
             raise UserError(
                 f"Every class must have training files. Received: none of "
-                f"{_few([self.classes[index] for index in absent])} with {where} in "
+                f"{few([self.classes[index] for index in absent])} with {where} in "
                 f"task {self.name!r}. Spread its files over the parts, or remove "
                 "its rows."
+            )
+        for part, counts in self._held_out(fold):
+            if np.count_nonzero(counts) < 2:
+                raise UserError(
+                    f"Every part must hold at least two classes. Received: only "
+                    f"{few([self.classes[counts.argmax()]])} in {part} with {where} "
+                    f"in task {self.name!r}. Spread the classes over the parts."
+                )
+            if complete:
+                self._check_absent(part, counts, where)
+
+    def _check_absent(self, part: str, counts: np.ndarray, where: str) -> None:
+        """Raises UserError for a class that a part lacks without a reason.
+
+        An incomplete copy may lack some, and so do some published splits. In a
+        test fold with one label a clip it does no harm.
+        """
+        expected = self.facts.get("absent_classes", {}).get(part, ())
+        absent = [
+            self.classes[index]
+            for index in np.flatnonzero(counts == 0)
+            if self.classes[index] not in expected
+        ]
+        harmless = self.column == "fold" and not self.multi_label
+        if absent and not self.partial and not harmless:
+            raise UserError(
+                f"Every class must be in every part. Received: none of "
+                f"{few(absent)} in {part} with {where} in task {self.name!r}. Spread "
+                "its files over the parts, or remove its rows."
             )
 
 
@@ -131,19 +193,8 @@ def read_task(metadata: str, audio: str) -> Task:
     Raises:
         UserError: the CSV or a file is missing, or the table makes no task.
     """
-    rows = _read_rows(metadata)
-    columns = list(rows[0])
-    column = next((name for name in ("fold", "split") if name in columns), "")
-    missing = [name for name in ("file_name", "label") if name not in columns]
-    if missing or not column:
-        raise UserError(
-            "A metadata CSV must have the columns `file_name`, `label` and either "
-            f"`fold` or `split`. Received: {', '.join(map(str, columns))} in "
-            f"{metadata!r}. Rename or add the columns."
-        )
-    # the published tables leave the split of unused files empty
-    rows = [row for row in rows if row[column]]
-    _check_rows(rows, column, metadata)
+    rows, column = task_table.read_rows(metadata)
+    facts = task_table.read_facts(metadata)
     if not os.path.isdir(audio):
         raise UserError(
             f"`audio` must be the folder that `file_name` is relative to. "
@@ -157,19 +208,33 @@ def read_task(metadata: str, audio: str) -> Task:
     if absent:
         raise UserError(
             f"Every `file_name` must be a file in `audio`. Received: {len(absent)} of "
-            f"{len(rows)} missing from {audio!r}: {_few(absent)}. Check the folder, or "
+            f"{len(rows)} missing from {audio!r}: {few(absent)}. Check the folder, or "
             "remove the rows."
         )
-    classes = _sorted({row["label"] for row in rows})
+    multi_label = facts.get("metric") == "mAP" or task_table.is_multi_label(
+        row["label"] for row in rows
+    )
+    labels = [
+        task_table.split_label(row["label"]) if multi_label else [row["label"]]
+        for row in rows
+    ]
+    classes = task_table.sorted_names({name for names in labels for name in names})
     index = {name: number for number, name in enumerate(classes)}
+    if multi_label:
+        indices = np.zeros((len(rows), len(classes)), bool)
+        for row, names in enumerate(labels):
+            indices[row, [index[name] for name in names]] = True
+    else:
+        indices = np.array([index[name] for (name,) in labels])
     task = Task(
         name=os.path.splitext(os.path.basename(metadata))[0],
         audio=audio,
         file_names=tuple(row["file_name"] for row in rows),
-        labels=np.array([index[row["label"]] for row in rows]),
+        labels=indices,
         classes=tuple(classes),
         column=column,
         parts=tuple(row[column] for row in rows),
+        facts=facts,
     )
     task.folds()
     return task
@@ -208,85 +273,3 @@ def draw_validation(
         f"{VALIDATION_DRAWS} draws without success. Add files, or a `split` column "
         "with rows for `valid`."
     )
-
-
-def _read_rows(metadata: str) -> list[dict[str, str]]:
-    try:
-        with open(metadata, newline="", encoding="utf-8-sig") as file:
-            rows = [
-                {key: (value or "").strip() for key, value in row.items() if key}
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"`metadata` must be a readable CSV file. Received: {metadata!r} ({error})."
-            " Check the path."
-        ) from error
-    if not rows:
-        raise UserError(
-            f"A metadata CSV must have a header and rows. Received: {metadata!r} "
-            "without rows. Write one row a file."
-        )
-    return rows
-
-
-def _check_rows(rows: list[dict[str, str]], column: str, metadata: str) -> None:
-    """Raises UserError for the first thing wrong with the table's values."""
-    if not rows:
-        raise UserError(
-            f"`{column}` must say which part a row belongs to. Received: no value in "
-            f"any row of {metadata!r}. Fill the column."
-        )
-    names = [row["file_name"] for row in rows]
-    if len(set(names)) < len(names):
-        twice = collections.Counter(names).most_common(1)[0][0]
-        raise UserError(
-            f"`file_name` must name each file once. Received: {twice!r} in several "
-            f"rows of {metadata!r}. Keep one of them."
-        )
-    unlabelled = [row["file_name"] for row in rows if not row["label"]]
-    if unlabelled:
-        raise UserError(
-            f"`label` must not be empty. Received: no label for {_few(unlabelled)} in "
-            f"{metadata!r}. Label or remove the rows."
-        )
-    several = [row["label"] for row in rows if "," in row["label"]]
-    if several:
-        raise UserError(
-            f"`label` must be one class. Received: {several[0]!r} in {metadata!r}, a "
-            "multi-label task, which this command does not evaluate yet. Keep one "
-            "label a row."
-        )
-    classes = {row["label"] for row in rows}
-    if len(classes) < 2:
-        raise UserError(
-            f"A task must have at least two classes. Received: {_few(classes)} in the "
-            f"`label` column of {metadata!r}. Add files of another class."
-        )
-    parts = {row[column] for row in rows}
-    if column == "split" and parts - set(SPLITS):
-        raise UserError(
-            f"`split` must be one of {', '.join(SPLITS)}. Received: "
-            f"{_few(parts - set(SPLITS))} in {metadata!r}. Rename it."
-        )
-    if column == "fold" and len(parts) < 2:
-        raise UserError(
-            f"`fold` must have at least two values. Received: {_few(parts)} in "
-            f"{metadata!r}. Divide the rows into folds, or use a `split` column."
-        )
-
-
-def _sorted(names: Iterable[str]) -> list[str]:
-    """Sorts as numbers if all names are integers, otherwise as text."""
-    names = list(names)
-    try:
-        return sorted(names, key=int)
-    except ValueError:
-        return sorted(names)
-
-
-def _few(names: Sequence[str] | set[str], limit: int = 3) -> str:
-    """Quotes the first names and counts the rest."""
-    names = sorted(names)
-    text = ", ".join(repr(name) for name in names[:limit])
-    return text if len(names) <= limit else f"{text} and {len(names) - limit} more"

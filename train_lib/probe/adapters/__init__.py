@@ -1,0 +1,1 @@
+"""A module for every family of models; `train_lib.probe.models` opens them."""
