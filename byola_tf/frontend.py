@@ -110,9 +110,8 @@ def _reflect_ends(waveform, length, margin: int):
 def _log_mel_of_frames(padded, config: FrontendConfig):
     """Log-mels of waveforms that already have their margins."""
     frames = tf.signal.frame(padded, config.n_fft, config.hop_length)
-    spectrum = tf.signal.rfft(
-        frames * constant(_window(config))
-    )  # [batch, time, n_fft/2+1]
+    windowed = frames * constant(_window(config))
+    spectrum = tf.signal.rfft(windowed)  # [batch, time, n_fft/2+1]
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
     mel = tf.matmul(power, constant(mel_filters(config)))  # [batch, time, mel]
     return tf.math.log(mel + EPSILON)

@@ -6,6 +6,7 @@ child; users call `hub_export.tflite`.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from byola_tf.errors import UserError
 from byola_tf.waveforms import no_progress
@@ -57,8 +58,8 @@ def convert(jobs: Sequence[Job], progress: Callable = no_progress) -> None:
             json.dump([dataclasses.asdict(job) for job in jobs], file)
         log_path = os.path.join(folder, "log.txt")
         with open(log_path, "w") as log:
-            finished = progress(_run(path, log), len(jobs), "converting")
-            status = [None, *finished][-1]
+            bar = functools.partial(progress, total=len(jobs), description="converting")
+            status = _run(path, log, bar)
         if status != 0:
             with open(log_path, errors="replace") as log:
                 raise UserError(_failure(status, log.read()))
@@ -77,8 +78,8 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
 
 
-def _run(jobs_path: str, log) -> Iterator[int | None]:
-    """Yields None after each job and the exit status at the end, in its place."""
+def _run(jobs_path: str, log, progress: Callable) -> int:
+    """Waits for the child, which prints a line a job; its exit status."""
     process = subprocess.Popen(
         [*WORKER, jobs_path],
         stdout=subprocess.PIPE,
@@ -88,9 +89,9 @@ def _run(jobs_path: str, log) -> Iterator[int | None]:
     )
     try:
         with process.stdout as lines:
-            for _ in lines:
-                yield None
-        yield process.wait()
+            for _ in progress(lines):
+                pass
+        return process.wait()
     finally:
         process.kill()
         process.wait()

@@ -40,9 +40,7 @@ def write(path: str, facts: dict) -> None:
             texts, `sample_rate` is the rate of an input named "waveform", Hz.
             All of it is stored.
     """
-    with open(path, "rb") as file:
-        content = bytearray(file.read())
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    model = _unpack(path)
     model.description = facts["description"]
     for signature in model.signatureDefs:
         tensors = model.subgraphs[signature.subgraphIndex].tensors
@@ -50,10 +48,28 @@ def write(path: str, facts: dict) -> None:
             tensors[entry.tensorIndex].name = entry.name
     _put(model, METADATA_NAME, model_metadata.encode(model, facts))
     _put(model, FACTS_NAME, json.dumps(facts).encode())
-    builder = _AlignedBuilder(len(content) + 2**16)
-    builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
-    with open(path, "wb") as file:
-        file.write(builder.Output())
+    _pack(model, path)
+
+
+def keep_one_signature(path: str, name: str, output: str) -> None:
+    """Copies a file with one of its signatures and that one's subgraph.
+
+    Args:
+        path: of the `.tflite` file, without metadata of `write`.
+        name: of the signature.
+        output: path of the copy.
+    """
+    model = _unpack(path)
+    (kept,) = [s for s in model.signatureDefs if s.signatureKey == name.encode()]
+    model.subgraphs = [model.subgraphs[kept.subgraphIndex]]
+    kept.subgraphIndex = 0
+    model.signatureDefs = [kept]
+    used = {tensor.buffer for tensor in model.subgraphs[0].tensors}
+    used |= {entry.buffer for entry in model.metadata or []}
+    for index, buffer in enumerate(model.buffers):
+        if index not in used:
+            buffer.data = None
+    _pack(model, output)
 
 
 def describe(path: str) -> dict:
@@ -126,6 +142,18 @@ def facts(path: str) -> dict:
             f"{path!r}, which lacks the metadata {FACTS_NAME!r}."
         )
     return json.loads(stored)
+
+
+def _unpack(path: str) -> schema.ModelT:
+    with open(path, "rb") as file:
+        return schema.ModelT.InitFromObj(schema.Model.GetRootAs(file.read()))
+
+
+def _pack(model: schema.ModelT, path: str) -> None:
+    builder = _AlignedBuilder(2**20)
+    builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
+    with open(path, "wb") as file:
+        file.write(builder.Output())
 
 
 def _read(path: str):

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from byola_tf import (
     waveforms,
 )
 from byola_tf.config import Config, TrainConfig
+from byola_tf.memory import peak_memory
 from byola_tf.normalize import Statistics
 from hub_export import corpus_embedding
 from train_lib import decoding_speed, shards, synthetic
@@ -232,19 +232,6 @@ def peak_of_training(batch_size: int, precision: str, num_steps: int = 3) -> flo
     for _ in range(num_steps):
         float(train_step(views)["loss"])
     return peak_memory()
-
-
-def peak_memory() -> float:
-    """The largest resident size of this process so far, MiB."""
-    try:
-        with open("/proc/self/status") as file:
-            # not getrusage: that number is inherited from the parent process
-            (line,) = [line for line in file if line.startswith("VmHWM")]
-        return int(line.split()[1]) / 1024
-    except OSError:
-        unit = 1024 if sys.platform == "darwin" else 1
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / unit / 1024
 
 
 _STAGES = (
