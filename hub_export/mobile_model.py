@@ -34,6 +34,7 @@ class WaveformModel(tf.Module):
         super().__init__(name="waveform_model")
         self._checkpoint = checkpoint
         self._embedding_size = checkpoint.config.encoder.embedding_size
+        self._centres = timestamps(2, checkpoint.config).numpy()
         # without the raw variables conversion gives wrong numbers, silently
         self._variables = [v.value for v in checkpoint.encoder.weights]
         waveform = [tf.TensorSpec([1, num_samples], tf.float32, name="waveform")]
@@ -54,7 +55,10 @@ class WaveformModel(tf.Module):
 
     def _frames(self, waveform):
         embeddings = self._checkpoint.encoder.frames(self._log_mel(waveform))
-        centres = timestamps(tf.shape(embeddings)[1], self._checkpoint.config)
+        positions = tf.cast(tf.range(tf.shape(embeddings)[1]), tf.float32)
+        zero = _zero(waveform)
+        first, second = (exact_constant(centre, zero) for centre in self._centres)
+        centres = first + positions * (second - first)
         return {
             "frame_embeddings": tf.reshape(embeddings, [1, -1, self._embedding_size]),
             "timestamps": tf.expand_dims(centres, 0),
@@ -66,14 +70,19 @@ class WaveformModel(tf.Module):
         waveform = frontend.pad_to_length(
             waveform, frontend.minimum_samples(config.frontend, stride)
         )
-        # comparisons with infinity are false, even for NaN
-        zero = tf.cast(waveform[0, 0] > math.inf, tf.int32)
+        zero = _zero(waveform)
 
         def constant(array):
             return exact_constant(array, zero)
 
         log_mel = frontend.log_mel_spectrogram(waveform, config.frontend, constant)
         return (log_mel - constant(statistics.mean)) / constant(statistics.std)
+
+
+def _zero(waveform):
+    """An int32 zero that depends on the waveform, as far as a converter knows."""
+    # comparisons with infinity are false, even for NaN
+    return tf.cast(waveform[0, 0] > math.inf, tf.int32)
 
 
 def exact_constant(array, zero):

@@ -99,8 +99,9 @@ def write(
             )
         tflite_files.describe(folder, reference, num_samples)
         artefacts = tflite_files.artefacts(options.flavours)
+        answers = tflite_proof.Answers(reference)
         rows = [
-            _prove(folder, artefact, reference, num_samples, clips)
+            _prove(folder, artefact, answers, num_samples, clips)
             for artefact in progress(artefacts, len(artefacts), "proving")
         ]
         _check(rows)
@@ -194,7 +195,7 @@ def _sounds(options, reference, num_samples, generate, progress):
     return calibration, {**artificial, **generate(1, num_samples, rate), **held_out}
 
 
-def _prove(folder, artefact, reference, num_samples, clips) -> dict:
+def _prove(folder, artefact, answers, num_samples, clips) -> dict:
     """The row of an artefact in the report."""
     paths = [os.path.join(folder, name) for name in artefact.files]
     operators = [tflite_metadata.operators(path) for path in paths]
@@ -206,7 +207,7 @@ def _prove(folder, artefact, reference, num_samples, clips) -> dict:
         )
     path = artefact.path(folder)
     is_any = artefact.variant == tflite_files.ANY_LENGTH
-    agreement = tflite_proof.compare(path, reference, clips)
+    agreement = tflite_proof.compare(path, answers, clips)
     threshold = tflite_proof.THRESHOLDS[artefact.flavour]
     return {
         "files": list(artefact.files),

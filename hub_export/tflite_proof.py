@@ -4,11 +4,12 @@ import dataclasses
 import os
 
 import numpy as np
+import tensorflow as tf
 
 from hub_export import check, tflite_metadata, tflite_runner
 
 THRESHOLDS = {"float32": 0.9999, "float16": 0.999, "dynamic": 0.999, "int8": 0.99}
-_CLIPS_OF_OTHER_LENGTHS = 8
+_FEW = 8  # clips for `frames`, `log_mel` and other lengths
 _OTHER_LENGTHS = (0.31, 2.3)  # that files for any length see too, in windows
 
 
@@ -49,35 +50,68 @@ def artificial_clips(sample_rate: int, num_samples: int) -> dict[str, np.ndarray
     return dict(zip(names, sounds, strict=True))
 
 
-def compare(path: str, reference, clips: dict[str, np.ndarray]) -> Agreement:
+class Answers:
+    """What the model says to each clip, asked once.
+
+    Args:
+        reference: model with the interface of `byola_tf.Embedder`.
+    """
+
+    def __init__(self, reference):
+        self._reference = reference
+        self._known = {}
+
+    def embedding(self, name: str, clip: np.ndarray) -> np.ndarray:
+        """float32 [embedding_size]."""
+        return self._ask(name, "__call__", clip)[0]
+
+    def frames(self, name: str, clip: np.ndarray) -> dict:
+        """`frame_embeddings` and `timestamps`."""
+        return self._ask(name, "frames", clip)
+
+    def log_mel(self, name: str, clip: np.ndarray) -> np.ndarray:
+        """float32 [1, time, mel]."""
+        return self._ask(name, "log_mel", clip)
+
+    def _ask(self, name, method, clip):
+        if (name, method) not in self._known:
+            answer = getattr(self._reference, method)(clip)
+            self._known[name, method] = tf.nest.map_structure(np.asarray, answer)
+        return self._known[name, method]
+
+
+def compare(path: str, answers: Answers, clips: dict[str, np.ndarray]) -> Agreement:
     """Compares a file, or the int8 pair of a folder, with a model.
 
     Args:
         path: see `tflite_runner.Runner`.
-        reference: model with the interface of `byola_tf.Embedder`.
+        answers: of the model, to the same names and clips whenever it is used.
         clips: name → float32 [samples], one window long.
     """
     runner = tflite_runner.Runner(path)
+    few = dict(list(clips.items())[:_FEW])
     if runner.window is None:
-        clips = _more_lengths(clips)
+        clips, few = {**clips, **_other_lengths(few)}, _other_lengths(few)
     cosines, errors = {}, []
     for name, clip in clips.items():
-        expected, found = np.asarray(reference(clip))[0], runner(clip)[0]
+        expected, found = answers.embedding(name, clip), runner(clip)[0]
         cosines[name] = cosine(found, expected)
         errors.append(float(np.abs(found - expected).max()))
-    is_pair = os.path.isdir(path)
-    front = os.path.join(path, tflite_runner.FRONTEND_FILE) if is_pair else path
+    front = path
+    if os.path.isdir(path):
+        front = os.path.join(path, tflite_runner.FRONTEND_FILE)
     signatures = tflite_metadata.describe(front)["signatures"]
+    frames = log_mel = None
+    if "frames" in signatures:
+        frames = _frames(front, answers, few)
+    if "log_mel" in signatures:
+        log_mel = _log_mel(front, answers, few)
     return Agreement(
         min_cosine=float(np.min(list(cosines.values()))),
         mean_cosine=float(np.mean(list(cosines.values()))),
         max_error=max(errors),
-        min_frames_cosine=_frames(front, reference, clips)
-        if "frames" in signatures
-        else None,
-        max_log_mel_error=_log_mel(front, reference, clips)
-        if "log_mel" in signatures
-        else None,
+        min_frames_cosine=frames,
+        max_log_mel_error=log_mel,
         clips=cosines,
     )
 
@@ -91,32 +125,31 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / norms) if norms else 0.0
 
 
-def _more_lengths(clips: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    more = dict(clips)
-    for factor in _OTHER_LENGTHS:
-        for name, clip in list(clips.items())[:_CLIPS_OF_OTHER_LENGTHS]:
-            length = max(1, round(factor * len(clip)))
-            more[f"{name}_x{factor:g}"] = np.resize(clip, length)
-    return more
+def _other_lengths(clips: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        f"{name}, {factor:g} windows": np.resize(clip, round(factor * len(clip)))
+        for factor in _OTHER_LENGTHS
+        for name, clip in clips.items()
+    }
 
 
-def _frames(path, reference, clips) -> float:
+def _frames(path, answers, clips) -> float:
     frames = tflite_runner.signature(path, "frames")
     worst = 1.0
-    for clip in clips.values():
-        expected, found = reference.frames(clip), frames(waveform=clip[None])
-        vectors = found["frame_embeddings"], np.asarray(expected["frame_embeddings"])
-        centres = found["timestamps"], np.asarray(expected["timestamps"])
+    for name, clip in clips.items():
+        expected, found = answers.frames(name, clip), frames(waveform=clip[None])
+        vectors = found["frame_embeddings"], expected["frame_embeddings"]
+        centres = found["timestamps"], expected["timestamps"]
         if vectors[0].shape != vectors[1].shape or not np.allclose(*centres):
             return float("nan")  # no cosine makes up for the wrong times
         worst = float(np.minimum(worst, cosine(*vectors)))
     return worst
 
 
-def _log_mel(path, reference, clips) -> float:
+def _log_mel(path, answers, clips) -> float:
     log_mel = tflite_runner.signature(path, "log_mel")
     errors = []
-    for clip in clips.values():
+    for name, clip in clips.items():
         found = log_mel(waveform=clip[None])["log_mel"]
-        errors.append(np.abs(found - np.asarray(reference.log_mel(clip))).max())
+        errors.append(np.abs(found - answers.log_mel(name, clip)).max())
     return float(max(errors))

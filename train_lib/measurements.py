@@ -25,7 +25,7 @@ from byola_tf.config import Config, TrainConfig
 from byola_tf.memory import peak_memory
 from byola_tf.normalize import Statistics
 from hub_export import corpus_embedding
-from train_lib import decoding_speed, shards, synthetic
+from train_lib import decoding_speed, mobile_measurements, shards, synthetic
 
 _STATISTICS = Statistics(-8.0, 5.0)
 _PIPELINE_BATCH = 256
@@ -263,6 +263,7 @@ _STAGES = (
         ),
         _embed_corpus,
     ),
+    (mobile_measurements.ROWS, mobile_measurements.tflite_rates),
     (("gemm_float32_gflops",), _gemm),
     (("peak_rss_mb", "peak_rss_mb_bfloat16"), _memory),
 )
