@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
@@ -19,8 +18,9 @@ from collections.abc import Callable, Sequence
 
 from byola_tf.errors import UserError
 from byola_tf.waveforms import no_progress
+from hub_export import child_process
 
-WORKER = (sys.executable, "-m", "hub_export.tflite_conversion")
+WORKER = child_process.command("hub_export.tflite_conversion")
 _LOG_LINES = 8
 
 
@@ -71,13 +71,6 @@ def convert(jobs: Sequence[Job], progress: Callable = no_progress) -> None:
         )
 
 
-def child_environment() -> dict[str, str]:
-    """Variables for a child process that finds this package."""
-    root = str(pathlib.Path(__file__).resolve().parents[1])
-    search = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
-
-
 def _run(jobs_path: str, log, progress: Callable) -> int:
     """Waits for the child, which prints a line a job; its exit status."""
     process = subprocess.Popen(
@@ -85,7 +78,7 @@ def _run(jobs_path: str, log, progress: Callable) -> int:
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env=child_environment(),
+        env=child_process.environment(),
     )
     try:
         with process.stdout as lines:

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from byola_tf.memory import peak_memory
-from hub_export import tflite_conversion, tflite_runner
+from hub_export import child_process, tflite_runner
 
 _REPEATS = 15
 _WARM_UP = 3
@@ -31,10 +31,10 @@ def measure(path: str, num_samples: int) -> dict:
         opened to the end of the single-threaded runs, MiB.
     """
     finished = subprocess.run(
-        [sys.executable, "-m", "hub_export.tflite_measurement", path, str(num_samples)],
+        child_process.command("hub_export.tflite_measurement", path, str(num_samples)),
         capture_output=True,
         text=True,
-        env=tflite_conversion.child_environment(),
+        env=child_process.environment(),
     )
     if finished.returncode:
         raise RuntimeError(f"Measuring {path} failed: {finished.stderr[-2000:]}")
@@ -55,7 +55,7 @@ def _latency_ms(path: str, num_threads: int, num_samples: int) -> float:
 
 
 def _main(path: str, num_samples: int) -> None:
-    import ai_edge_litert.interpreter  # noqa: F401
+    import ai_edge_litert.interpreter  # noqa: F401  part of what was there before
 
     before = peak_memory()
     one = _latency_ms(path, 1, num_samples)
