@@ -99,7 +99,7 @@ def _make_probe():
 
     def accuracy(model, name: str) -> float:
         probe = linear.linear_probe(
-            _AsItIs(model),
+            _AsItIs(model, name),
             metadata,
             audio,
             SECONDS.value,
@@ -114,8 +114,11 @@ def _make_probe():
 class _AsItIs:
     """A model without `with_statistics`: the probe leaves it as it is."""
 
-    def __init__(self, model):
+    fingerprint = None
+
+    def __init__(self, model, name: str):
         self._model = model
+        self.name = name
         self.sample_rate = model.sample_rate
         self.embedding_size = model.embedding_size
 

@@ -99,7 +99,7 @@ def write(
             )
         tflite_files.describe(folder, reference, num_samples)
         artefacts = tflite_files.artefacts(options.flavours)
-        answers = tflite_proof.Answers(reference)
+        answers = tflite_proof.Answers(reference.model)
         rows = [
             _prove(folder, artefact, answers, num_samples, clips)
             for artefact in progress(artefacts, len(artefacts), "proving")

@@ -54,16 +54,16 @@ class Answers:
     """What the model says to each clip, asked once.
 
     Args:
-        reference: model with the interface of `byola_tf.Embedder`.
+        model: exported model, as `tf.saved_model.load` gives it.
     """
 
-    def __init__(self, reference):
-        self._reference = reference
+    def __init__(self, model):
+        self._model = model
         self._known = {}
 
     def embedding(self, name: str, clip: np.ndarray) -> np.ndarray:
         """float32 [embedding_size]."""
-        return self._ask(name, "__call__", clip)[0]
+        return self._ask(name, "__call__", clip, training=False)[0]
 
     def frames(self, name: str, clip: np.ndarray) -> dict:
         """`frame_embeddings` and `timestamps`."""
@@ -73,9 +73,9 @@ class Answers:
         """float32 [1, time, mel]."""
         return self._ask(name, "log_mel", clip)
 
-    def _ask(self, name, method, clip):
+    def _ask(self, name, method, clip, **options):
         if (name, method) not in self._known:
-            answer = getattr(self._reference, method)(clip)
+            answer = getattr(self._model, method)(tf.constant(clip[None]), **options)
             self._known[name, method] = tf.nest.map_structure(np.asarray, answer)
         return self._known[name, method]
 
