@@ -36,7 +36,15 @@ PROBE_AUDIO = flags.DEFINE_string("probe_audio", None, "Folder of its audio.")
 
 def main() -> None:
     """Converts, proves and prints the table."""
-    from hub_export import tflite_bundle, tflite_report
+    from byola_tf.errors import UserError
+
+    try:
+        from hub_export import tflite_bundle, tflite_report
+    except ImportError as error:
+        raise UserError(
+            "Proving TFLite files needs a package that is not installed. Received: "
+            f"no {error.name}. Install it: pip install 'byola-tf[export]'."
+        ) from error
 
     options = tflite_bundle.Options(
         flavours=tuple(dict.fromkeys(FLAVOURS.value)),

@@ -8,6 +8,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from importlib import metadata as packages
 
+import keras
+import tensorflow as tf
+
 import byola_tf
 from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
@@ -27,7 +30,6 @@ from hub_export.tflite_runner import Runner
 FLAVOURS = tuple(tflite_proof.THRESHOLDS)
 REPORT_FILE = "report.json"
 TABLE_FILE = "report.md"
-_PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 _MAX_PROOF_CLIPS = 32
 _CALIBRATION_SEEDS = range(2, 10)
 
@@ -111,7 +113,12 @@ def write(
             "window_samples": num_samples,
             "statistics": dataclasses.asdict(reference.statistics),
             "num_calibration_windows": len(calibration),
-            "versions": {name: packages.version(name) for name in _PACKAGES},
+            "versions": {
+                "byola_tf": byola_tf.__version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "ai_edge_litert": packages.version("ai-edge-litert"),
+            },
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
             "artefacts": rows,
         }

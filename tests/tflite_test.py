@@ -396,6 +396,26 @@ def test_benchmark_rows_come_from_the_commands():
     assert all(np.isfinite(rate) and rate > 0 for rate in rows.values())
 
 
+@pytest.mark.slow
+def test_the_command_adds_a_probe_row(model, tmp_path):
+    from train_lib import synthetic
+
+    bank = synthetic.write_bank(tmp_path / "bank", 5, seconds=0.5)
+    output = tmp_path / "mobile"
+    command = [sys.executable, "-m", "hub_export.tflite", f"--model={model}"]
+    command += [f"--output={output}", "--flavours=float32,int8", "--seconds=0.5"]
+    command += [f"--probe_metadata={bank}", f"--probe_audio={tmp_path / 'bank'}"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads((output / "report.json").read_text())
+    rows = {row["files"][0]: row.get("accuracy") for row in report["artefacts"]}
+    accuracy = report["saved_model_accuracy"]
+    assert accuracy > 2 / len(synthetic.CLASSES)
+    assert abs(rows["float32.tflite"] - accuracy) < 0.02
+    assert abs(rows["int8_frontend.tflite"] - accuracy) < 0.1
+    assert f"SavedModel {100 * accuracy:.1f}" in finished.stdout
+
+
 def test_the_command_explains_an_unknown_flavour(model, tmp_path):
     output = tmp_path / "mobile"
     command = [sys.executable, "-m", "hub_export.tflite", f"--model={model}"]
