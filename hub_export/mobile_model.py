@@ -20,6 +20,7 @@ from byola_tf.checkpoint import Checkpoint
 from byola_tf.config import Config
 from byola_tf.embedder import timestamps
 from byola_tf.errors import UserError
+from hub_export import receptive_field
 
 
 class WaveformModel(tf.Module):
@@ -117,15 +118,6 @@ class EncoderModel(tf.Module):
         )
 
 
-def receptive_field_samples(config: Config) -> int:
-    """Samples that one frame embedding sees."""
-    frames, stride = 1, 1  # log-mel frames seen; distance between features
-    for _ in range(config.encoder.num_blocks):
-        frames += 2 * stride + stride  # convolution over three, pooling over two
-        stride *= 2
-    return (frames - 1) * config.frontend.hop_length + config.frontend.n_fft
-
-
 def window_samples(config: Config, seconds: float) -> int:
     """The length of a fixed window.
 
@@ -133,7 +125,9 @@ def window_samples(config: Config, seconds: float) -> int:
         UserError: it is no number, or too short for one frame embedding.
     """
     rate = config.frontend.sample_rate
-    least = receptive_field_samples(config)
+    seen = receptive_field.geometry(config)
+    # a frame embedding sees as much on either side of its centre
+    least = round(2 * (seen.look_ahead - seen.center))
     if not math.isfinite(seconds) or round(seconds * rate) < least:
         raise UserError(
             "`--seconds` must be at least the receptive field of a frame embedding, "
