@@ -42,7 +42,7 @@ def log_mel_spectrogram(
     waveform = pad_to_length(waveform, minimum_samples(config, time_stride=1))
     half = config.n_fft // 2
     padded = tf.pad(waveform, [[0, 0], [half, half]], mode="REFLECT")
-    return _log_mel_of_frames(padded, config)
+    return _log_mel_of_frames(padded, config, constant)
 
 
 def padded_log_mel_spectrogram(
@@ -107,7 +107,7 @@ def _reflect_ends(waveform, length, margin: int):
     return tf.gather(waveform, tf.maximum(source, 0), batch_dims=1)
 
 
-def _log_mel_of_frames(padded, config: FrontendConfig):
+def _log_mel_of_frames(padded, config: FrontendConfig, constant=tf.convert_to_tensor):
     """Log-mels of waveforms that already have their margins."""
     frames = tf.signal.frame(padded, config.n_fft, config.hop_length)
     windowed = frames * constant(_window(config))

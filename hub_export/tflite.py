@@ -36,6 +36,7 @@ PROBE_AUDIO = flags.DEFINE_string("probe_audio", None, "Folder of its audio.")
 
 def main() -> None:
     """Converts, proves and prints the table."""
+    from byola_tf import normalize
     from byola_tf.errors import UserError
 
     try:
@@ -51,7 +52,7 @@ def main() -> None:
         seconds=SECONDS.value,
         calibration=CALIBRATION.value,
         clips=CLIPS.value,
-        statistics=_statistics(),
+        statistics=normalize.optional_statistics(MEAN.value, STD.value),
     )
     report = tflite_bundle.write(
         command.required("model", MODEL.value, "runs/model"),
@@ -63,18 +64,6 @@ def main() -> None:
     )
     print(tflite_report.table(report))
     print(f"\nWrote {OUTPUT.value}; {tflite_bundle.REPORT_FILE} has the details.")
-
-
-def _statistics() -> tuple[float, float] | None:
-    from byola_tf.errors import UserError
-
-    mean, std = MEAN.value, STD.value
-    if (mean is None) != (std is None) or (std is not None and not std > 0):
-        raise UserError(
-            "`--mean` and `--std` must be given together, the latter above zero. "
-            f"Received: {mean} and {std}. Leave both out for the model's own."
-        )
-    return None if mean is None else (mean, std)
 
 
 def _generate(seed: int, num_samples: int, sample_rate: int) -> dict:

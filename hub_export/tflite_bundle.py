@@ -15,6 +15,7 @@ import byola_tf
 from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
 from byola_tf.errors import UserError
+from byola_tf.normalize import Statistics
 from byola_tf.waveforms import no_progress
 from hub_export import (
     mobile_model,
@@ -45,14 +46,14 @@ class Options:
             generated sounds.
         clips: folder or glob of audio to prove the files with, beside the
             artificial clips; None for what `calibration` can spare.
-        statistics: (mean, std) of another corpus to normalise with.
+        statistics: of another corpus, to normalise with.
     """
 
     flavours: Sequence[str] = FLAVOURS
     seconds: float = 1.0
     calibration: str | None = None
     clips: str | None = None
-    statistics: tuple[float, float] | None = None
+    statistics: Statistics | None = None
 
 
 def write(
@@ -166,7 +167,7 @@ def check_output(output: str) -> None:
         )
 
 
-def _open(model: str, statistics: tuple[float, float] | None) -> Embedder:
+def _open(model: str, statistics: Statistics | None) -> Embedder:
     if not checkpoint.is_exported(model):
         what = "is no exported model" if os.path.exists(model) else "does not exist"
         raise UserError(
@@ -175,7 +176,9 @@ def _open(model: str, statistics: tuple[float, float] | None) -> Embedder:
             "python -m hub_export.export --workdir=W --output=MODEL."
         )
     embedder = byola_tf.load(model)
-    return embedder.with_statistics(*statistics) if statistics else embedder
+    if statistics is not None:
+        embedder.with_statistics(statistics.mean, statistics.std)
+    return embedder
 
 
 def _sounds(options, reference, num_samples, generate, progress):

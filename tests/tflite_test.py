@@ -279,7 +279,7 @@ def test_the_front_end_alone_calibrated_on_audio_given(model, tmp_path, monkeypa
         raise UserError("enough")
 
     monkeypatch.setattr(tflite_files, "write", stop)
-    options = tflite_bundle.Options(calibration=audio, statistics=(-5.0, 3.0))
+    options = tflite_bundle.Options(calibration=audio, statistics=Statistics(-5.0, 3.0))
     with pytest.raises(UserError, match="enough"):
         tflite_bundle.write(model, str(tmp_path / "out"), options, generate)
     names = [os.path.basename(name) for name in captured["calibration"]]
