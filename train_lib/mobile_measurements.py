@@ -1,5 +1,6 @@
 """Rows of the benchmark for TFLite files: one window, one thread."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ def row_name(flavour: str) -> str:
     return f"tflite_{flavour}_b1_1s_audio_seconds_per_s"
 
 
+_INT8_FILE = "int8_frontend.tflite"
 ROWS = tuple(row_name(flavour) for flavour in FLAVOURS)
 
 
@@ -26,11 +28,14 @@ def tflite_rates(_=None, config: Config | None = None) -> Iterator[tuple[str, fl
     """Exports an untrained encoder, converts it and yields its rates.
 
     The rate is a second of audio over the median latency of a window of one
-    second on one thread, from the report of hub_export.tflite.
+    second on one thread, from the report of hub_export.tflite. No rows without
+    ai-edge-litert.
 
     Args:
         config: `Config` of another encoder than the paper's v2.
     """
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return
     config = config or Config()
     opened = checkpoint.Checkpoint(
         Encoder(config.encoder), config, Statistics(-8.0, 5.0), {}
@@ -46,13 +51,10 @@ def tflite_rates(_=None, config: Config | None = None) -> Iterator[tuple[str, fl
         with open(os.path.join(mobile, "report.json")) as file:
             report = json.load(file)
     seconds = report["window_samples"] / report["sample_rate"]
-    for row in report["artefacts"]:
-        is_plain = row["files"][0] in (f"{row['flavour']}.tflite", _INT8_FILE)
-        if is_plain:
-            yield row_name(row["flavour"]), 1e3 * seconds / row["latency_ms_1_thread"]
-
-
-_INT8_FILE = "int8_frontend.tflite"
+    rows = {row["files"][0]: row for row in report["artefacts"]}
+    for flavour in FLAVOURS:
+        row = rows.get(f"{flavour}.tflite", rows[_INT8_FILE])
+        yield row_name(flavour), 1e3 * seconds / row["latency_ms_1_thread"]
 
 
 def _run(module: str, **flags) -> None:
