@@ -5,6 +5,8 @@ are [batch, time, mel, channel]: flattening the last two gives mel-major,
 channel-minor frame features, as in published checkpoints.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -182,7 +184,8 @@ def pool_time(frame_embeddings, pooling: str = "mean+max", num_frames=None):
                 frame_embeddings, num_frames, frame_embeddings.dtype.min
             )
         pooled.append(tf.reduce_max(frame_embeddings, axis=1))
-    return tf.add_n(pooled)
+    # not add_n, of which TFLite has no integer version
+    return functools.reduce(tf.add, pooled)
 
 
 def _mean_over_time(frame_embeddings, num_frames):
