@@ -11,7 +11,6 @@ from byola_tf import (
     checkpoint,
     long_recordings,
     normalize,
-    receptive_field,
 )
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
@@ -195,12 +194,8 @@ class Embedder:
         return self.model.embed_padded(waveforms, num_samples)
 
     def _is_long(self, clip) -> bool:
-        encoder = self.config.encoder
-        return (
-            clip.num_samples > self._samples_at_a_time
-            and encoder.pooling in ("mean+max", "mean", "max")
-            and receptive_field.of(self.config) is not None
-        )
+        exceeds = clip.num_samples > self._samples_at_a_time
+        return exceeds and long_recordings.is_possible(self.config)
 
     def _groups(self, given) -> list[list[int]]:
         lengths = [clip.num_samples for clip in given]

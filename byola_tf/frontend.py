@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +12,11 @@ import tensorflow as tf
 from byola_tf.config import EPSILON, FrontendConfig
 
 
-def log_mel_spectrogram(waveform, frontend_config: FrontendConfig):
+def log_mel_spectrogram(
+    waveform,
+    frontend_config: FrontendConfig,
+    constant: Callable = tf.convert_to_tensor,
+):
     """Computes log-mel energies of mono audio.
 
     Frames are centred (reflected at both ends), Hann windowed and turned into
@@ -22,6 +27,8 @@ def log_mel_spectrogram(waveform, frontend_config: FrontendConfig):
         waveform: float32 [batch, samples], range [-1, 1], at
             `frontend_config.sample_rate` Hz.
         frontend_config: `FrontendConfig`.
+        constant: makes a tensor of the window and of the mel filters, for
+            converters that would round constants.
 
     Returns:
         float32 [batch, time, mel], natural log of mel power,
@@ -35,7 +42,7 @@ def log_mel_spectrogram(waveform, frontend_config: FrontendConfig):
     waveform = pad_to_length(waveform, minimum_samples(config, time_stride=1))
     half = config.n_fft // 2
     padded = tf.pad(waveform, [[0, 0], [half, half]], mode="REFLECT")
-    return _log_mel_of_frames(padded, config)
+    return _log_mel_of_frames(padded, config, constant)
 
 
 def padded_log_mel_spectrogram(
@@ -100,12 +107,13 @@ def _reflect_ends(waveform, length, margin: int):
     return tf.gather(waveform, tf.maximum(source, 0), batch_dims=1)
 
 
-def _log_mel_of_frames(padded, config: FrontendConfig):
+def _log_mel_of_frames(padded, config: FrontendConfig, constant=tf.convert_to_tensor):
     """Log-mels of waveforms that already have their margins."""
     frames = tf.signal.frame(padded, config.n_fft, config.hop_length)
-    spectrum = tf.signal.rfft(frames * _window(config))  # [batch, time, n_fft/2+1]
+    windowed = frames * constant(_window(config))
+    spectrum = tf.signal.rfft(windowed)  # [batch, time, n_fft/2+1]
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-    mel = tf.matmul(power, mel_filters(config))  # [batch, time, mel]
+    mel = tf.matmul(power, constant(mel_filters(config)))  # [batch, time, mel]
     return tf.math.log(mel + EPSILON)
 
 

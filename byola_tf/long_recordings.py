@@ -14,6 +14,12 @@ from byola_tf import receptive_field
 from byola_tf.config import Config
 
 
+def is_possible(config: Config) -> bool:
+    """Whether an encoder's receptive field and pooling allow windows."""
+    pools = config.encoder.pooling in ("mean+max", "mean", "max")
+    return pools and receptive_field.of(config) is not None
+
+
 def frame_blocks(
     frames: Callable, blocks: Iterable[np.ndarray], window_samples: int, config: Config
 ) -> Iterator[tf.Tensor]:
@@ -24,7 +30,7 @@ def frame_blocks(
         blocks: the recording in pieces of any length, float32 [samples].
         window_samples: audio that is embedded at a time, samples; at least
             three times what the edges see.
-        config: `Config` of a model whose `receptive_field` is known.
+        config: `Config` of a model that windows are possible for.
 
     Yields:
         float32 [time, units]: together, the rows of the recording.

@@ -5,6 +5,8 @@ time; the others are the alternatives that TASLP tables VIII and IX compare, and
 those of the works that it cites.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -60,7 +62,8 @@ def pool_time(frame_embeddings, pooling: str = "mean+max", num_frames=None):
                 frame_embeddings, num_frames, frame_embeddings.dtype.min
             )
         pooled.append(tf.reduce_max(frame_embeddings, axis=1))
-    return tf.add_n(pooled)
+    # not add_n, of which TFLite has no integer version
+    return functools.reduce(tf.add, pooled)
 
 
 def concatenate_time(frame_embeddings, size: int, num_frames=None):

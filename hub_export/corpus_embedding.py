@@ -113,7 +113,9 @@ def embed_corpus(
     folder = f"{output}.parts"
     os.makedirs(folder, exist_ok=True)
     settings = (_VERSION, _model_version(model), *dataclasses.astuple(options))
-    dtype = embedding_parts.row_dtype(embedder.embedding_size)
+    encoder = embedder.config.encoder
+    size = encoder.frame_embedding_size if options.frames else encoder.embedding_size
+    dtype = embedding_parts.row_dtype(size)
     chunks = [
         paths[first : first + _FILES_PER_PART]
         for first in range(0, len(paths), _FILES_PER_PART)
@@ -151,7 +153,7 @@ def embed_corpus(
     return Summary(
         table.num_rows,
         len(entries) - len(errors),
-        embedder.embedding_size,
+        size,
         sum(entry.seconds for entry in entries),
         errors,
         num_resumed,

@@ -146,8 +146,8 @@ def _introduction(facts, num_parameters) -> str:
         ("input", f"mono float32 waveform, {facts['sample_rate']} Hz, any length"),
         ("output", f"{facts['embedding_size']} numbers a clip, or a frame"),
         ("of which", f"{sizes['local']} local and {sizes['global']} global features"),
-        ("frames", f"one every {facts['frame_hop_seconds']:g} s, each sees "
-                   f"{field['seconds']:g} s"),
+        ("frames", f"one every {facts['frame_hop_seconds']:g} s" + (
+            f", each sees {field['seconds']:g} s" if field else "")),
         ("encoder parameters", f"{num_parameters:,}"),
         ("front-end hash", facts["frontend_hash"]),
     ]  # fmt: skip

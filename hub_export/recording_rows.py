@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, audio_blocks, audio_headers, long_recordings
+from byola_tf import (
+    audio,
+    audio_blocks,
+    audio_headers,
+    backbones,
+    long_recordings,
+)
 from byola_tf.errors import UserError
 from hub_export import length_batches
 
@@ -102,8 +108,10 @@ class RowMaker:
         self._segment = segment_seconds and round(segment_seconds * self.sample_rate)
         config = embedder.config
         hop = config.frontend.hop_length / config.frontend.sample_rate
-        self._row_seconds = config.encoder.time_stride * hop
-        self._first_start = -hop / 2  # a frame's centre is its place in time
+        geometry = backbones.geometry(config.encoder)
+        self._row_seconds = geometry.time_stride * hop
+        # a frame's centre is its place in time
+        self._first_start = geometry.first_centre * hop - self._row_seconds / 2
 
     def of_waveforms(self, waveforms: list[np.ndarray]) -> Iterator[Rows]:
         """Yields the rows of each of some recordings that are in memory."""
@@ -155,6 +163,12 @@ class RowMaker:
             ]
 
         config = self._embedder.config
+        if not long_recordings.is_possible(config):
+            whole = np.concatenate(list(pieces))
+            yield from length_batches.embed(
+                self._embedder, [whole], len(whole), self._frames
+            )
+            return
         rows = long_recordings.frame_blocks(
             embed_frames, pieces, self.batch_samples, config
         )

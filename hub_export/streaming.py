@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 import byola_tf
-from byola_tf import audio, backbones, frontend, receptive_field
+from byola_tf import audio, backbones, frontend, long_recordings, receptive_field
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from byola_tf.pooling import pool_time
@@ -249,15 +249,14 @@ class Stream:
 
 
 def _require_receptive_field(config: Config) -> receptive_field.ReceptiveField:
-    seen = receptive_field.of(config)
-    known = ("mean+max", "mean", "max")
-    if seen is None or config.encoder.pooling not in known:
+    if not long_recordings.is_possible(config):
         raise UserError(
-            "A stream needs an encoder whose receptive field is known and whose "
-            f"pooling is one of {known}. Received: {config.encoder.architecture!r} "
-            f"with {config.encoder.pooling!r}. Embed recordings whole instead."
+            "A stream needs an encoder whose receptive field is known and that pools "
+            "by mean and maximum over time. Received: "
+            f"{config.encoder.architecture!r} with {config.encoder.pooling!r}. Embed "
+            "recordings whole instead."
         )
-    return seen
+    return receptive_field.of(config)
 
 
 def open_stream(

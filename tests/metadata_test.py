@@ -19,7 +19,12 @@ def facts(config, **provenance):
 def test_facts_of_the_published_model():
     told = facts(Config(), steps=7, licence="apache-2.0")
     assert told["method"] == "v2"
-    assert told["dimensions"] == {"embedding": 3072, "local": 1024, "global": 2048}
+    assert told["dimensions"] == {
+        "embedding": 3072,
+        "frame_embedding": 3072,
+        "local": 1024,
+        "global": 2048,
+    }
     assert told["receptive_field"] == {
         "log_mel_frames": 10,
         "samples": 9 * 160 + 1024,
@@ -65,4 +70,5 @@ def test_receptive_field_is_what_a_frame_embedding_depends_on(num_blocks):
     unchanged = encoder.frames(log_mel)[0, 32 // config.time_stride]
     seen = [np.abs(vector - unchanged).max() > 0 for vector in embeddings]
     first, last = np.flatnonzero(seen)[[0, -1]]
-    assert last - first + 1 == metadata.receptive_field(config)
+    geometry = encoder.geometry
+    assert last - first + 1 == geometry.last_seen - geometry.first_seen + 1

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,9 +22,10 @@ from byola_tf import (
     waveforms,
 )
 from byola_tf.config import Config, TrainConfig
+from byola_tf.memory import peak_memory
 from byola_tf.normalize import Statistics
 from hub_export import corpus_embedding
-from train_lib import decoding_speed, shards, synthetic
+from train_lib import decoding_speed, mobile_measurements, shards, synthetic
 
 _STATISTICS = Statistics(-8.0, 5.0)
 _PIPELINE_BATCH = 256
@@ -234,19 +234,6 @@ def peak_of_training(batch_size: int, precision: str, num_steps: int = 3) -> flo
     return peak_memory()
 
 
-def peak_memory() -> float:
-    """The largest resident size of this process so far, MiB."""
-    try:
-        with open("/proc/self/status") as file:
-            # not getrusage: that number is inherited from the parent process
-            (line,) = [line for line in file if line.startswith("VmHWM")]
-        return int(line.split()[1]) / 1024
-    except OSError:
-        unit = 1024 if sys.platform == "darwin" else 1
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / unit / 1024
-
-
 _STAGES = (
     (("log_mel_samples_per_s",), _front_end),
     (("two_views_samples_per_s",), _views),
@@ -276,6 +263,7 @@ _STAGES = (
         ),
         _embed_corpus,
     ),
+    (mobile_measurements.ROWS, mobile_measurements.tflite_rates),
     (("gemm_float32_gflops",), _gemm),
     (("peak_rss_mb", "peak_rss_mb_bfloat16"), _memory),
 )

@@ -1,0 +1,134 @@
+"""Turns an exported model into TFLite files for phones, and proves them.
+
+  python -m hub_export.tflite --model=runs/model --output=runs/mobile
+
+Writes float32, float16 and dynamic-range files for windows of --seconds and for any
+length (waveform in, embedding out), and an 8-bit encoder with its float front end.
+Every file is run with LiteRT against the model before --output gets its place;
+report.json and report.md say how near, how large and how fast each one is.
+
+With --probe_metadata and --probe_audio the linear probe is run on windows of
+--seconds too: once with the model, once with each flavour, all with the statistics
+that are in the files (--mean and --std set others).
+"""
+
+from absl import flags
+
+from train_lib import command, progress
+
+MODEL = flags.DEFINE_string("model", None, "Exported model.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder of the files; replaced if one.")
+FLAVOURS = flags.DEFINE_list(
+    "flavours", "float32,float16,dynamic,int8", "Some of these, with commas."
+)
+SECONDS = flags.DEFINE_float("seconds", 1.0, "Length of the fixed window.")
+CALIBRATION = flags.DEFINE_string(
+    "calibration", None, "Folder or glob of audio for int8; generated sounds if none."
+)
+CLIPS = flags.DEFINE_string(
+    "clips", None, "Folder or glob of audio to prove with, beside generated sounds."
+)
+MEAN = flags.DEFINE_float("mean", None, "Of your corpus's log-mels, with --std.")
+STD = flags.DEFINE_float("std", None, "Of your corpus's log-mels, with --mean.")
+PROBE_METADATA = flags.DEFINE_string("probe_metadata", None, "CSV of a probe task.")
+PROBE_AUDIO = flags.DEFINE_string("probe_audio", None, "Folder of its audio.")
+
+
+def main() -> None:
+    """Converts, proves and prints the table."""
+    from byola_tf import normalize
+    from byola_tf.errors import UserError
+
+    try:
+        from hub_export import tflite_bundle, tflite_report
+    except ImportError as error:
+        raise UserError(
+            "Proving TFLite files needs a package that is not installed. Received: "
+            f"no {error.name}. Install it: pip install 'byola-tf[export]'."
+        ) from error
+
+    options = tflite_bundle.Options(
+        flavours=tuple(dict.fromkeys(FLAVOURS.value)),
+        seconds=SECONDS.value,
+        calibration=CALIBRATION.value,
+        clips=CLIPS.value,
+        statistics=normalize.optional_statistics(MEAN.value, STD.value),
+    )
+    report = tflite_bundle.write(
+        command.required("model", MODEL.value, "runs/model"),
+        command.required("output", OUTPUT.value, "runs/mobile"),
+        options,
+        _generate,
+        _make_probe(),
+        progress.bar,
+    )
+    print(tflite_report.table(report))
+    print(f"\nWrote {OUTPUT.value}; {tflite_bundle.REPORT_FILE} has the details.")
+
+
+def _generate(seed: int, num_samples: int, sample_rate: int) -> dict:
+    """A clip of every class of the synthetic bank, float32 [num_samples]."""
+    import numpy as np
+
+    from train_lib import synthetic
+
+    seconds = max(num_samples / sample_rate, 0.25)
+    clips = {}
+    for index, name in enumerate(synthetic.CLASSES):
+        rng = np.random.default_rng([seed, index])
+        clips[name] = synthetic.generate(name, rng, seconds, sample_rate)[:num_samples]
+    return clips
+
+
+def _make_probe():
+    """The linear probe of train_lib as (model, name) → accuracy, if wanted."""
+    from byola_tf.errors import UserError
+
+    metadata, audio = PROBE_METADATA.value, PROBE_AUDIO.value
+    if not metadata and not audio:
+        return None
+    if not metadata or not audio:
+        raise UserError(
+            "`--probe_metadata` and `--probe_audio` must be given together. Received: "
+            f"{metadata!r} and {audio!r}."
+        )
+    from train_lib.probe import linear
+
+    def accuracy(model, name: str) -> float:
+        probe = linear.linear_probe(
+            _AsItIs(model, name),
+            metadata,
+            audio,
+            SECONDS.value,
+            model_name=name,
+            progress=progress.bar,
+        )
+        return probe.result["mean"]
+
+    return accuracy
+
+
+class _AsItIs:
+    """A model without `with_statistics`: the probe leaves it as it is."""
+
+    fingerprint = None
+
+    def __init__(self, model, name: str):
+        self._model = model
+        self.name = name
+        self.sample_rate = model.sample_rate
+        self.embedding_size = model.embedding_size
+
+    def __call__(self, waveform):
+        return self._model(waveform)
+
+    embed = __call__
+
+
+def cli() -> None:
+    """Entry point of the command."""
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

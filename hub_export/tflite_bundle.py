@@ -1,0 +1,246 @@
+"""An exported model as a folder of TFLite files with their proof."""
+
+import dataclasses
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib import metadata as packages
+
+import keras
+import tensorflow as tf
+
+import byola_tf
+from byola_tf import checkpoint, files
+from byola_tf.embedder import Embedder
+from byola_tf.errors import UserError
+from byola_tf.normalize import Statistics
+from byola_tf.waveforms import no_progress
+from hub_export import (
+    mobile_model,
+    tflite_clips,
+    tflite_files,
+    tflite_measurement,
+    tflite_metadata,
+    tflite_proof,
+    tflite_report,
+)
+from hub_export.tflite_runner import Runner
+
+FLAVOURS = tuple(tflite_proof.THRESHOLDS)
+REPORT_FILE = "report.json"
+TABLE_FILE = "report.md"
+_MAX_PROOF_CLIPS = 32
+_CALIBRATION_SEEDS = range(2, 10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to write.
+
+    Attributes:
+        flavours: some of `FLAVOURS`.
+        seconds: length of the fixed window.
+        calibration: folder or glob of audio for the scales of int8; None for
+            generated sounds.
+        clips: folder or glob of audio to prove the files with, beside the
+            artificial clips; None for what `calibration` can spare.
+        statistics: of another corpus, to normalise with.
+    """
+
+    flavours: Sequence[str] = FLAVOURS
+    seconds: float = 1.0
+    calibration: str | None = None
+    clips: str | None = None
+    statistics: Statistics | None = None
+
+
+def write(
+    model: str,
+    output: str,
+    options: Options,
+    generate: Callable,
+    probe: Callable | None = None,
+    progress: Callable = no_progress,
+) -> dict:
+    """Converts, proves and only then puts the folder into its place.
+
+    Args:
+        model: exported model.
+        output: folder; an older one of this function is replaced.
+        options: `Options`.
+        generate: (seed, num_samples, sample_rate) → name → float32 [samples]:
+            sounds to calibrate with, where no audio is given, and to prove with.
+        probe: (runner or embedder, name) → accuracy in [0, 1], or None.
+        progress: wraps an iterable, e.g. in a progress bar.
+
+    Returns:
+        the report, as in `report.json`.
+
+    Raises:
+        UserError: bad input, the converter failed, or a file is too far from
+            the model. `output` is as it was.
+    """
+    check_flavours(options.flavours)
+    check_output(output)
+    reference = _open(model, options.statistics)
+    opened = checkpoint.from_exported(reference.model)
+    opened = dataclasses.replace(opened, statistics=reference.statistics)
+    num_samples = mobile_model.window_samples(opened.config, options.seconds)
+    calibration, clips = _sounds(options, reference, num_samples, generate, progress)
+    with files.replacing_folder(output) as folder:
+        with tempfile.TemporaryDirectory() as temporary:
+            tflite_files.write(
+                folder,
+                options.flavours,
+                opened,
+                num_samples,
+                calibration,
+                temporary,
+                progress,
+            )
+        tflite_files.describe(folder, reference, num_samples)
+        artefacts = tflite_files.artefacts(options.flavours)
+        answers = tflite_proof.Answers(reference.model)
+        rows = [
+            _prove(folder, artefact, answers, num_samples, clips)
+            for artefact in progress(artefacts, len(artefacts), "proving")
+        ]
+        _check(rows)
+        report = {
+            "model": model,
+            "sample_rate": reference.sample_rate,
+            "window_samples": num_samples,
+            "statistics": dataclasses.asdict(reference.statistics),
+            "num_calibration_windows": len(calibration),
+            "versions": {
+                "byola_tf": byola_tf.__version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "ai_edge_litert": packages.version("ai-edge-litert"),
+            },
+            "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
+            "artefacts": rows,
+        }
+        if probe is not None:
+            report["saved_model_accuracy"] = probe(reference, "SavedModel")
+            for artefact, row in zip(artefacts, rows, strict=True):
+                if not artefact.variant:
+                    runner = Runner(artefact.path(folder))
+                    row["accuracy"] = probe(runner, artefact.flavour)
+        with open(os.path.join(folder, REPORT_FILE), "w") as file:
+            file.write(json.dumps(report, indent=1) + "\n")
+        with open(os.path.join(folder, TABLE_FILE), "w") as file:
+            file.write(tflite_report.table(report) + "\n")
+    return report
+
+
+def check_flavours(flavours: Sequence[str]) -> None:
+    """Refuses flavours that do not exist.
+
+    Raises:
+        UserError: there is an unknown one, or none.
+    """
+    unknown = [name for name in flavours if name not in FLAVOURS]
+    if unknown or not flavours:
+        raise UserError(
+            f"`--flavours` must be some of {','.join(FLAVOURS)}. Received: "
+            f"{','.join(flavours)!r}. Leave it out for all."
+        )
+
+
+def check_output(output: str) -> None:
+    """Refuses to replace anything but an older bundle.
+
+    Raises:
+        UserError: `output` is a file, or a folder of other things.
+    """
+    is_folder = os.path.isdir(output)
+    occupied = os.path.exists(output) and not is_folder
+    if is_folder and os.listdir(output):
+        occupied = not os.path.isfile(os.path.join(output, REPORT_FILE))
+    if occupied:
+        raise UserError(
+            "`--output` must be a new folder or an older one of this command. "
+            f"Received: {output!r}, which holds something else. Choose another name."
+        )
+
+
+def _open(model: str, statistics: Statistics | None) -> Embedder:
+    if not checkpoint.is_exported(model):
+        what = "is no exported model" if os.path.exists(model) else "does not exist"
+        raise UserError(
+            "`--model` must be a folder written by hub_export.export, with a "
+            f"saved_model.pb. Received: {model!r}, which {what}. Export first: "
+            "python -m hub_export.export --workdir=W --output=MODEL."
+        )
+    embedder = byola_tf.load(model)
+    if statistics is not None:
+        embedder.with_statistics(statistics.mean, statistics.std)
+    return embedder
+
+
+def _sounds(options, reference, num_samples, generate, progress):
+    """The windows to calibrate with and those to prove with, by name."""
+    rate = reference.sample_rate
+    artificial = tflite_proof.artificial_clips(rate, num_samples)
+    # silence and the like will come, whatever the recordings hold
+    calibration, held_out = dict(artificial), {}
+    if options.calibration:
+        windows = tflite_clips.read_windows(
+            options.calibration, rate, num_samples, progress=progress
+        )
+        windows, held_out = tflite_clips.split(windows)
+        calibration.update(windows)
+    else:
+        for seed in _CALIBRATION_SEEDS:
+            for name, clip in generate(seed, num_samples, rate).items():
+                calibration[f"{name}_{seed}"] = clip
+    if options.clips:
+        held_out = tflite_clips.read_windows(
+            options.clips, rate, num_samples, _MAX_PROOF_CLIPS, progress
+        )
+    held_out = dict(list(held_out.items())[:_MAX_PROOF_CLIPS])
+    return calibration, {**artificial, **generate(1, num_samples, rate), **held_out}
+
+
+def _prove(folder, artefact, answers, num_samples, clips) -> dict:
+    """The row of an artefact in the report."""
+    paths = [os.path.join(folder, name) for name in artefact.files]
+    operators = [tflite_metadata.operators(path) for path in paths]
+    custom = [name for part in operators for name in part if name.startswith("CUSTOM:")]
+    if custom:
+        raise UserError(
+            "TFLite files must consist of builtin operators. Received: "
+            f"{', '.join(custom)} in {', '.join(artefact.files)}. Please report it."
+        )
+    path = artefact.path(folder)
+    is_any = artefact.variant == tflite_files.ANY_LENGTH
+    agreement = tflite_proof.compare(path, answers, clips)
+    threshold = tflite_proof.THRESHOLDS[artefact.flavour]
+    return {
+        "files": list(artefact.files),
+        "flavour": artefact.flavour,
+        "window_samples": None if is_any else num_samples,
+        "size_bytes": sum(map(os.path.getsize, paths)),
+        "threshold": threshold,
+        "passes": agreement.holds(threshold),
+        **dataclasses.asdict(agreement),
+        **tflite_measurement.measure(path, num_samples),
+        "operators": [dict(part) for part in operators],
+    }
+
+
+def _check(rows: list[dict]) -> None:
+    failed = [row for row in rows if not row["passes"]]
+    if failed:
+        row = failed[0]
+        worst = min(row["clips"], key=row["clips"].get)
+        flavours = ", ".join(dict.fromkeys(row["flavour"] for row in failed))
+        raise UserError(
+            f"Cosines to the SavedModel must be at least {row['threshold']} for "
+            f"{row['flavour']}. Received: {row['min_cosine']:.5f} ({worst}; frames: "
+            f"{row['min_frames_cosine']}). No file was kept. Leave out {flavours} "
+            "with --flavours, or calibrate with audio like yours (--calibration)."
+        )

@@ -1,0 +1,176 @@
+"""Runs the files of `hub_export.tflite` with LiteRT, in Python.
+
+  Runner("DIR/float32.tflite")(waveform)       one file
+  Runner("DIR")(waveform)                      the int8 pair of a folder
+
+Imports no TensorFlow: NumPy and ai-edge-litert are all it needs, and it shows what
+an app has to do: quantise the input of the int8 encoder, dequantise its output,
+and cut recordings into windows.
+"""
+
+import os
+
+import numpy as np
+
+from byola_tf.errors import UserError
+
+FRONTEND_FILE = "int8_frontend.tflite"
+ENCODER_FILE = "int8_encoder.tflite"
+
+
+class Runner:
+    """Waveforms to embeddings with TFLite files.
+
+    A file with a fixed window embeds a clip window after window, the last one
+    padded with zeros, and returns the mean; so a clip of exactly one window gets
+    the model's own embedding. Files for any length see the clip as a whole.
+
+    Args:
+        path: a `.tflite` file with the signature `embed`, or a folder with
+            `int8_frontend.tflite` and `int8_encoder.tflite`.
+        num_threads: threads of the interpreter.
+
+    Attributes:
+        sample_rate: rate of the audio that it expects, Hz.
+        embedding_size: length of an embedding.
+        window: length of the fixed window, samples; None for any length.
+
+    Raises:
+        UserError: `path` is neither, or ai-edge-litert is absent.
+    """
+
+    def __init__(self, path: str, num_threads: int = 1):
+        path = os.fspath(path)
+        paths = [path]
+        if os.path.isdir(path):
+            paths = [os.path.join(path, name) for name in (FRONTEND_FILE, ENCODER_FILE)]
+        stages = [_Stage(path, num_threads) for path in paths]
+        self._stages = stages
+        if not stages[0].takes("waveform") or not stages[-1].gives("embedding"):
+            raise UserError(
+                "A runner needs files that lead from `waveform` to `embedding`. "
+                f"Received: {path!r}. Give a folder with {FRONTEND_FILE} and "
+                f"{ENCODER_FILE}, or one of the other files of hub_export.tflite."
+            )
+        self.sample_rate = stages[0].facts["sample_rate"]
+        self.embedding_size = stages[0].facts["embedding_size"]
+        self.window = stages[0].facts["window_samples"]
+
+    def __call__(self, waveform) -> np.ndarray:
+        """Embeds clips; see `embed`. A single clip may come without batch axis."""
+        return self.embed(np.atleast_2d(np.asarray(waveform)))
+
+    def embed(self, waveform: np.ndarray) -> np.ndarray:
+        """Embeds clips.
+
+        Args:
+            waveform: float [batch, samples] in [-1, 1] at `sample_rate`.
+
+        Returns:
+            float32 [batch, embedding_size].
+
+        Raises:
+            UserError: `waveform` has another shape or integers.
+        """
+        waveform = np.asarray(waveform)
+        if waveform.ndim != 2 or not waveform.shape[1] or waveform.dtype.kind != "f":
+            raise UserError(
+                "`waveform` must be float [batch, samples] in [-1, 1]. Received: "
+                f"{waveform.dtype} {list(waveform.shape)}. Divide int16 by 32768."
+            )
+        waveform = waveform.astype(np.float32)
+        window = self.window or waveform.shape[1]
+        waveform = np.pad(waveform, ((0, 0), (0, -waveform.shape[1] % window)))
+        windows = waveform.reshape(len(waveform), -1, window)
+        vectors = [[self._run(piece) for piece in clip] for clip in windows]
+        return np.mean(vectors, axis=1, dtype=np.float32).reshape(len(waveform), -1)
+
+    def invoke(self) -> None:
+        """Runs once more on the inputs of the last call, for timing."""
+        for stage in self._stages:
+            stage.invoke()
+
+    def _run(self, piece: np.ndarray) -> np.ndarray:
+        """[samples] to [embedding_size]."""
+        value = piece[None]
+        for stage in self._stages:
+            value = stage.run(value)
+        return value[0]
+
+
+def signature(path: str, name: str):
+    """A named signature of a float file, as a callable with keyword arguments.
+
+    It keeps nothing between calls and takes every length that the file does.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(path).get_signature_runner(name)
+
+
+class _Stage:
+    """The default subgraph of one file: one input, one output, float outside."""
+
+    def __init__(self, path: str, num_threads: int):
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+
+            from hub_export import tflite_metadata
+        except ImportError as error:
+            raise UserError(
+                "Running TFLite files needs a package that is not installed: "
+                f"{error.name}. Install it (pip install 'byola-tf[export]')."
+            ) from error
+        if not os.path.isfile(path):
+            raise UserError(
+                f"A TFLite file must be there. Received: {path!r}, which is absent. "
+                "Write it with python -m hub_export.tflite."
+            )
+        self.facts = tflite_metadata.facts(path)
+        self._interpreter = Interpreter(path, num_threads=num_threads)
+        (self._input,) = self._interpreter.get_input_details()
+        (self._output,) = self._interpreter.get_output_details()
+        self._shape = None
+
+    def takes(self, name: str) -> bool:
+        return self._input["name"] == name
+
+    def gives(self, name: str) -> bool:
+        return self._output["name"] == name
+
+    def run(self, value: np.ndarray) -> np.ndarray:
+        if value.shape != self._shape:
+            self._interpreter.resize_tensor_input(self._input["index"], value.shape)
+            self._interpreter.allocate_tensors()
+            self._shape = value.shape
+        value = quantize(value, self._input)
+        self._interpreter.set_tensor(self._input["index"], value)
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._output["index"])
+        return dequantize(output, self._output)
+
+    def invoke(self) -> None:
+        self._interpreter.invoke()
+
+
+def quantize(value: np.ndarray, details: dict) -> np.ndarray:
+    """Rounds float values to the integers of an input; floats stay.
+
+    Args:
+        value: float32, any shape.
+        details: of the tensor, from an interpreter.
+    """
+    if details["dtype"] == np.float32:
+        return value
+    scale, zero_point = details["quantization"]
+    limits = np.iinfo(details["dtype"])
+    steps = np.rint(value / scale) + zero_point
+    return np.clip(steps, limits.min, limits.max).astype(details["dtype"])
+
+
+def dequantize(value: np.ndarray, details: dict) -> np.ndarray:
+    """The float32 values that an output's integers stand for; floats stay."""
+    if details["dtype"] == np.float32:
+        return value
+    scale, zero_point = details["quantization"]
+    return (value.astype(np.float32) - zero_point) * np.float32(scale)

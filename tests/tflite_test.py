@@ -1,0 +1,433 @@
+"""TFLite: every file computes what the SavedModel computes, or there is no file."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+
+import numpy as np
+import pytest
+
+import byola_tf
+from byola_tf import Encoder, checkpoint
+from byola_tf.config import Config, EncoderConfig
+from byola_tf.errors import UserError
+from byola_tf.normalize import Statistics
+from hub_export import (
+    check,
+    saved_model,
+    tflite_bundle,
+    tflite_clips,
+    tflite_conversion,
+    tflite_files,
+    tflite_metadata,
+    tflite_proof,
+    tflite_report,
+    tflite_runner,
+)
+from tests import sounds
+
+LITERT = pytest.importorskip("ai_edge_litert.interpreter")
+FILES = [
+    f"{flavour}{variant}.tflite"
+    for variant in ("", "_any_length", "_mediapipe")
+    for flavour in ("float32", "float16", "dynamic")
+]
+
+
+def generate(seed, num_samples, sample_rate):
+    """Noise under a moving envelope, as speech has."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(num_samples) / sample_rate
+    envelope = 0.05 + np.sin(2 * np.pi * rng.uniform(2, 5) * time) ** 2
+    return {
+        name: (0.1 * envelope * rng.normal(size=num_samples)).astype(np.float32)
+        for name in ("syllables", "more_syllables")
+    }
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A small exported model with statistics of its own."""
+    config = Config(encoder=EncoderConfig(channels=8, hidden_units=48, output_units=64))
+    encoder = Encoder(config.encoder)
+    rng = np.random.default_rng(0)
+    for normalization in encoder.normalizations:
+        normalization.moving_mean.assign(rng.normal(size=8) / 4)
+        normalization.moving_variance.assign(rng.uniform(0.5, 2, size=8))
+    opened = checkpoint.Checkpoint(encoder, config, Statistics(-7.0, 4.5, 10), {})
+    path = str(tmp_path_factory.mktemp("tflite") / "model")
+    saved_model.write(opened, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def reference(model):
+    return byola_tf.load(model)
+
+
+@pytest.fixture(scope="module")
+def bundle(model):
+    """The folder with all flavours, and its report."""
+    output = os.path.join(os.path.dirname(model), "mobile")
+    report = tflite_bundle.write(model, output, tflite_bundle.Options(), generate)
+    return output, report
+
+
+@pytest.mark.newest_smoke
+def test_every_flavour_agrees_with_the_saved_model(bundle, reference):
+    output, report = bundle
+    assert sorted(os.listdir(output)) == sorted(
+        [*FILES, "int8_frontend.tflite", "int8_encoder.tflite"]
+        + ["report.json", "report.md"]
+    )
+    waveform = np.stack(list(generate(5, 16000, 16000).values()))
+    expected = reference(waveform).numpy()
+    floors = {"float32": 0.999999, "float16": 0.99999, "dynamic": 0.999, "int8": 0.99}
+    for artefact in tflite_files.artefacts(floors):
+        found = tflite_runner.Runner(artefact.path(output)).embed(waveform)
+        assert tflite_proof.cosine(found, expected) > floors[artefact.flavour], artefact
+
+
+def test_the_report_holds_the_proof(bundle):
+    output, report = bundle
+    with open(os.path.join(output, "report.json")) as file:
+        assert json.load(file) == json.loads(json.dumps(report))
+    assert len(report["artefacts"]) == 10
+    for row in report["artefacts"]:
+        assert row["passes"] and row["min_cosine"] >= row["threshold"]
+        assert {"silence", "click", "noise", "sine", "syllables"} <= set(row["clips"])
+        assert row["latency_ms_1_thread"] > 0 and row["latency_ms_2_threads"] > 0
+        assert 0 < row["peak_memory_mb"] < 500
+        sizes = [os.path.getsize(os.path.join(output, name)) for name in row["files"]]
+        assert row["size_bytes"] == sum(sizes)
+        for operators in row["operators"]:
+            assert not [name for name in operators if "CUSTOM" in name]
+    with open(os.path.join(output, "report.md")) as file:
+        assert file.read() == tflite_report.table(report) + "\n"
+
+
+@pytest.mark.newest_smoke
+@pytest.mark.parametrize("flavour", ["float32", "float16", "dynamic"])
+@pytest.mark.parametrize("variant", ["", "_any_length"])
+def test_signatures_agree_with_the_saved_model(bundle, reference, flavour, variant):
+    path = os.path.join(bundle[0], f"{flavour}{variant}.tflite")
+    tolerance = {"float32": 1e-4, "float16": 1e-2, "dynamic": 0.05}[flavour]
+    for seconds in (1.0, 0.02, 1.73) if variant else (1.0,):
+        for clip in check.sounds(16000, seconds)[1:]:
+            expected = reference.frames(clip)
+            largest = np.abs(expected["frame_embeddings"]).max()
+            frames = tflite_runner.signature(path, "frames")(waveform=clip[None])
+            np.testing.assert_allclose(
+                frames["frame_embeddings"],
+                expected["frame_embeddings"],
+                atol=tolerance * largest,
+            )
+            np.testing.assert_allclose(
+                frames["timestamps"], expected["timestamps"], atol=1e-6
+            )
+            log_mel = tflite_runner.signature(path, "log_mel")(waveform=clip[None])
+            # the front end stays float32, whatever becomes of the encoder
+            np.testing.assert_allclose(
+                log_mel["log_mel"], reference.log_mel(clip), atol=1e-3
+            )
+
+
+def test_the_default_subgraph_is_the_embedding(bundle):
+    for name in FILES:
+        interpreter = LITERT.Interpreter(os.path.join(bundle[0], name))
+        (waveform,) = interpreter.get_input_details()
+        (embedding,) = interpreter.get_output_details()
+        assert (waveform["name"], embedding["name"]) == ("waveform", "embedding")
+        fixed = "any_length" not in name
+        assert list(waveform["shape_signature"]) == [1, 16000 if fixed else -1]
+        assert list(embedding["shape"]) == [1, 192]
+        expected = {"embed"} if "mediapipe" in name else {"embed", "frames", "log_mel"}
+        assert set(interpreter.get_signature_list()) == expected
+
+
+def test_the_int8_encoder_is_integer_throughout(bundle):
+    path = os.path.join(bundle[0], "int8_encoder.tflite")
+    interpreter = LITERT.Interpreter(path)
+    assert interpreter.get_input_details()[0]["dtype"] == np.int8
+    assert interpreter.get_output_details()[0]["dtype"] == np.int8
+    with open(path, "rb") as file:
+        graph = tflite_metadata.schema.Model.GetRootAs(file.read()).Subgraphs(0)
+    kinds = {graph.Tensors(index).Type() for index in range(graph.TensorsLength())}
+    types = tflite_metadata.schema.TensorType
+    assert kinds == {types.INT8, types.INT32}  # 32 bits: biases and shapes
+    front = LITERT.Interpreter(os.path.join(bundle[0], "int8_frontend.tflite"))
+    assert set(front.get_signature_list()) == {"log_mel"}
+
+
+def test_quantisation_shrinks_the_encoder_and_signatures_share_it(bundle):
+    facts = {row["files"][0]: row["size_bytes"] for row in bundle[1]["artefacts"]}
+    weights = 4 * (128 * 48 + 48 * 64)  # float32 bytes of the dense layers
+    assert facts["float32.tflite"] - facts["float16.tflite"] > 0.4 * weights
+    assert facts["float32.tflite"] - facts["dynamic.tflite"] > 0.6 * weights
+    shared = facts["float32.tflite"] - facts["float32_mediapipe.tflite"]
+    assert shared < weights / 2
+
+
+def test_the_file_describes_itself(bundle):
+    path = os.path.join(bundle[0], "dynamic.tflite")
+    described = tflite_metadata.describe(path)
+    assert (described["sample_rate"], described["channels"]) == (16000, 1)
+    assert described["name"] == "byola-tf dynamic"
+    assert "mono audio at 16000 Hz" in described["description"]
+    assert described["version"] == byola_tf.__version__
+    assert "unspecified" in described["licence"]
+    assert described["signatures"]["embed"] == {
+        "inputs": {"waveform": {"shape": [1, 16000], "dtype": "float32"}},
+        "outputs": {"embedding": {"shape": [1, 192], "dtype": "float32"}},
+    }
+    facts = described["byola_tf"]
+    assert (facts["flavour"], facts["window_samples"]) == ("dynamic", 16000)
+    assert facts["statistics"]["mean"] == -7.0
+    json.dumps(described)
+
+
+def test_weights_stay_aligned(bundle):
+    """The schema demands 16 bytes, and kernels on phones may rely on it."""
+    for name in os.listdir(bundle[0]):
+        if not name.endswith(".tflite"):
+            continue
+        with open(os.path.join(bundle[0], name), "rb") as file:
+            content = file.read()
+        root = tflite_metadata.schema.Model.GetRootAs(content)
+        for index in range(root.BuffersLength()):
+            buffer = root.Buffers(index)
+            if not buffer.DataIsNone():
+                start = buffer._tab.Vector(buffer._tab.Offset(4))
+                assert start % 16 == 0
+
+
+def test_runner_cuts_recordings_into_windows(bundle):
+    waveform = check.sounds(16000, 2.4)[1:3]
+    runner = tflite_runner.Runner(bundle[0])
+    windows = np.pad(waveform, ((0, 0), (0, 9600))).reshape(2, 3, 16000)
+    expected = np.stack([runner.embed(clip).mean(axis=0) for clip in windows])
+    np.testing.assert_allclose(runner.embed(waveform), expected, atol=1e-6)
+    assert (runner.window, runner.sample_rate) == (16000, 16000)
+    with pytest.raises(UserError, match="Divide int16"):
+        runner(np.zeros(16000, np.int16))
+
+
+def test_runner_says_what_it_misses(bundle, model, tmp_path):
+    with pytest.raises(UserError, match="int8_frontend.tflite', which is absent"):
+        tflite_runner.Runner(model)
+    with pytest.raises(UserError, match="from `waveform` to `embedding`"):
+        tflite_runner.Runner(os.path.join(bundle[0], "int8_encoder.tflite"))
+    (tmp_path / "other.tflite").write_bytes(b"no flatbuffer at all")
+    with pytest.raises(UserError, match="must be a TFLite flatbuffer"):
+        tflite_runner.Runner(str(tmp_path / "other.tflite"))
+
+
+def test_files_of_another_model_fail_the_proof(bundle, reference):
+    other = tflite_proof.Answers(reference.model)
+    clips = tflite_proof.artificial_clips(16000, 16000)
+    path = os.path.join(bundle[0], "float32.tflite")
+    assert tflite_proof.compare(path, other, clips).holds(0.9999)
+    other = tflite_proof.Answers(reference.model)
+    other.embedding = lambda name, clip: reference(clip)[0].numpy()[::-1]
+    assert not tflite_proof.compare(path, other, clips).holds(0.9999)
+
+
+def test_below_the_threshold_the_old_folder_stays(bundle, model, tmp_path, monkeypatch):
+    def converted(folder, *_):
+        shutil.copy(os.path.join(bundle[0], "dynamic.tflite"), folder)
+
+    monkeypatch.setattr(tflite_files, "write", converted)
+    monkeypatch.setattr(
+        tflite_files, "artefacts", lambda _: [tflite_files.Artefact("dynamic")]
+    )
+    output = tmp_path / "mobile"
+    output.mkdir()
+    (output / "report.json").write_text("old")
+    monkeypatch.setitem(tflite_proof.THRESHOLDS, "dynamic", 1.1)
+    options = tflite_bundle.Options(flavours=("dynamic",))
+    with pytest.raises(UserError, match="at least 1.1 for dynamic"):
+        tflite_bundle.write(model, str(output), options, generate)
+    assert os.listdir(tmp_path) == ["mobile"]
+    assert (output / "report.json").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "program, message",
+    [
+        ("print('LLVM ERROR: no', file=sys.stderr); os.abort()", "signal SIGABRT"),
+        ("print('converting x.tflite', file=sys.stderr); os.abort()", "made x.tflite"),
+        ("raise ValueError('cannot legalise')", "ValueError: cannot legalise"),
+        ("pass", "must write every file"),
+    ],
+)
+def test_a_converter_that_dies_is_a_message(
+    model, tmp_path, monkeypatch, program, message
+):
+    worker = (sys.executable, "-c", f"import os, sys; {program}")
+    monkeypatch.setattr(tflite_conversion, "WORKER", worker)
+    job = tflite_conversion.Job(model, str(tmp_path / "x.tflite"), "float32")
+    with pytest.raises(UserError, match=message):
+        tflite_conversion.convert([job])
+
+
+def test_the_front_end_alone_calibrated_on_audio_given(model, tmp_path, monkeypatch):
+    audio = sounds.write_folder(tmp_path / "audio", count=8, rates=(16000, 44100))
+    captured = {}
+
+    def stop(folder, flavours, opened, num_samples, calibration, *_):
+        captured.update(calibration=calibration, statistics=opened.statistics)
+        raise UserError("enough")
+
+    monkeypatch.setattr(tflite_files, "write", stop)
+    options = tflite_bundle.Options(calibration=audio, statistics=Statistics(-5.0, 3.0))
+    with pytest.raises(UserError, match="enough"):
+        tflite_bundle.write(model, str(tmp_path / "out"), options, generate)
+    names = [os.path.basename(name) for name in captured["calibration"]]
+    assert names[:5] == ["silence", "noise", "sine", "click", "rising_tone"]
+    assert names[5:] == [f"tone_00{i}.wav" for i in (1, 2, 3, 5, 6, 7)]
+    assert all(clip.shape == (16000,) for clip in captured["calibration"].values())
+    assert captured["statistics"].mean == -5.0
+    assert sorted(os.listdir(tmp_path)) == ["audio"]
+
+
+def test_windows_are_the_loudest_and_padded(tmp_path):
+    import soundfile
+
+    quiet = np.full(24000, 0.01)
+    soundfile.write(tmp_path / "a.wav", np.r_[quiet, np.full(8000, 0.5)], 16000)
+    soundfile.write(tmp_path / "b.wav", np.full(100, 0.5), 16000)
+    (tmp_path / "c.wav").write_bytes(b"broken")
+    windows = tflite_clips.read_windows(str(tmp_path), 16000, 8000)
+    first, second = windows.values()
+    np.testing.assert_allclose(first, 0.5, atol=1e-3)
+    assert second.shape == (8000,) and not second[100:].any()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"flavours": ("float33",)}, "some of float32,float16,dynamic,int8"),
+        ({"flavours": ()}, "Leave it out for all"),
+        ({"seconds": 0.1}, "receptive field of a frame embedding, 2464 samples"),
+        ({"seconds": float("nan")}, "receptive field"),
+        ({"calibration": "absent"}, "must match at least one audio file"),
+    ],
+)
+def test_bad_options_are_explained(model, tmp_path, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    options = tflite_bundle.Options(**change)
+    with pytest.raises(UserError, match=message):
+        tflite_bundle.write(model, "out", options, generate)
+    assert os.listdir(tmp_path) == []
+
+
+def test_bad_folders_are_explained(model, tmp_path):
+    options = tflite_bundle.Options()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="which is no exported model"):
+        tflite_bundle.write(str(tmp_path), str(tmp_path / "out"), options, generate)
+    with pytest.raises(UserError, match="which does not exist"):
+        tflite_bundle.write("absent", str(tmp_path / "out"), options, generate)
+    with pytest.raises(UserError, match="holds something else"):
+        tflite_bundle.write(model, str(tmp_path / "thesis"), options, generate)
+    (tmp_path / "silent").mkdir()
+    (tmp_path / "silent" / "x.wav").write_bytes(b"broken")
+    options = tflite_bundle.Options(calibration=str(tmp_path / "silent"))
+    with pytest.raises(UserError, match="At least one file must be readable"):
+        tflite_bundle.write(model, str(tmp_path / "out"), options, generate)
+    assert sorted(os.listdir(tmp_path)) == ["silent", "thesis"]
+
+
+@pytest.mark.slow
+def test_mediapipe_embeds_with_our_file(bundle, reference, tmp_path):
+    """MediaPipe's own AudioEmbedder, in an environment of its own."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv" / "bin" / "python")
+    # the last release whose AudioEmbedder takes TFLite files and runs on Python
+    # 3.11 and 3.12; 1.x wants .litertlm
+    pip = [python, "-m", "pip", "install", "-q", "mediapipe==0.10.21"]
+    installed = subprocess.run(pip, capture_output=True, text=True)
+    if installed.returncode:
+        reason = installed.stderr.strip().splitlines()[-1:]
+        pytest.skip(f"mediapipe cannot be installed here: {reason}")
+    clip = check.sounds(16000, 1.0)[1]
+    np.save(tmp_path / "clip.npy", clip)
+    program = tmp_path / "program.py"
+    program.write_text(MEDIAPIPE_PROGRAM)
+    for flavour, tolerance in (("float32", 1e-4), ("float16", 1e-2), ("dynamic", 0.05)):
+        path = os.path.join(bundle[0], f"{flavour}_mediapipe.tflite")
+        output = tmp_path / f"{flavour}.npy"
+        subprocess.run(
+            [python, program, path, tmp_path / "clip.npy", output], check=True
+        )
+        expected = reference(clip).numpy()
+        np.testing.assert_allclose(
+            np.load(output), expected, atol=tolerance * np.abs(expected).max()
+        )
+
+
+MEDIAPIPE_PROGRAM = """
+import sys
+import venv
+import numpy as np
+from mediapipe.tasks import python
+from mediapipe.tasks.python import audio
+from mediapipe.tasks.python.components import containers
+
+model, clip, output = sys.argv[1:]
+options = audio.AudioEmbedderOptions(python.BaseOptions(model_asset_path=model))
+with audio.AudioEmbedder.create_from_options(options) as embedder:
+    data = containers.AudioData.create_from_array(np.load(clip), 16000)
+    results = embedder.embed(data)
+heads = [result.embeddings for result in results]
+assert {head.head_name for head, in heads} == {"embedding"}
+np.save(output, [head.embedding for head, in heads])
+"""
+
+
+@pytest.mark.slow
+def test_benchmark_rows_come_from_the_commands():
+    from train_lib import mobile_measurements
+
+    config = Config(encoder=EncoderConfig(channels=8, hidden_units=48, output_units=64))
+    rows = dict(mobile_measurements.tflite_rates(config=config))
+    assert sorted(rows) == sorted(mobile_measurements.ROWS)
+    assert all(np.isfinite(rate) and rate > 0 for rate in rows.values())
+
+
+@pytest.mark.slow
+def test_the_command_adds_a_probe_row(model, tmp_path):
+    from train_lib import synthetic
+
+    bank = synthetic.write_bank(tmp_path / "bank", 5, seconds=0.5)
+    table = bank.read_text().replace(",fold\n", ",split\n")
+    for fold, part in enumerate(("test", "valid", "train", "train", "train"), 1):
+        table = table.replace(f",{fold}\n", f",{part}\n")
+    bank.write_text(table)
+    output = tmp_path / "mobile"
+    command = [sys.executable, "-m", "hub_export.tflite", f"--model={model}"]
+    command += [f"--output={output}", "--flavours=float32,int8", "--seconds=0.5"]
+    command += [f"--probe_metadata={bank}", f"--probe_audio={tmp_path / 'bank'}"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads((output / "report.json").read_text())
+    rows = {row["files"][0]: row.get("accuracy") for row in report["artefacts"]}
+    accuracy = report["saved_model_accuracy"]
+    assert accuracy > 2 / len(synthetic.CLASSES)
+    assert abs(rows["float32.tflite"] - accuracy) < 0.02
+    assert abs(rows["int8_frontend.tflite"] - accuracy) < 0.1
+    assert f"SavedModel {100 * accuracy:.1f}" in finished.stdout
+
+
+def test_the_command_explains_an_unknown_flavour(model, tmp_path):
+    output = tmp_path / "mobile"
+    command = [sys.executable, "-m", "hub_export.tflite", f"--model={model}"]
+    command += [f"--output={output}", "--flavours=float32,int7"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1].startswith("error: `--flavours` must be")
+    assert not output.exists()
