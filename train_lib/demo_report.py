@@ -12,7 +12,7 @@ import byola_tf
 from byola_tf import audio, checkpoint, normalize
 from byola_tf.config import Config
 from byola_tf.errors import UserError
-from train_lib import figures, loop, report, workdir
+from train_lib import demo_page, figures, loop, workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ def assemble(
     minutes: float,
     probes: dict,
     durations: Sequence[tuple[str, float]],
-) -> report.Report:
+) -> demo_page.Report:
     """Gathers what the page shows.
 
     Args:
@@ -59,7 +59,7 @@ def assemble(
     trained = probes["trained"]
     run_folder = os.path.join(output, "run")
     rows = _rows(probes, summary, minutes)
-    return report.Report(
+    return demo_page.Report(
         title="BYOL-A demo: sounds in, embedding out",
         lead=_lead(rows, sounds, summary),
         rows=rows,
@@ -118,23 +118,23 @@ def _loudest_crop(path: str, config: Config) -> np.ndarray:
     return waveform[start : start + length]
 
 
-def _rows(probes: dict, summary: loop.Summary, minutes: float) -> list[report.Row]:
+def _rows(probes: dict, summary: loop.Summary, minutes: float) -> list[demo_page.Row]:
     sizes = {name: probe.result["embedding_size"] for name, probe in probes.items()}
     return [
-        report.Row(
+        demo_page.Row(
             "Trained encoder",
             f"{summary.steps} steps in {minutes:g} minutes, without labels; "
             f"{sizes['trained']} dimensions",
             probes["trained"].result,
             is_model=True,
         ),
-        report.Row(
+        demo_page.Row(
             "Untrained encoder",
             f"floor: the same network with random weights; {sizes['random']} "
             "dimensions",
             probes["random"].result,
         ),
-        report.Row(
+        demo_page.Row(
             "Log-mel statistics",
             "floor: mean and standard deviation over time of every mel bin; "
             f"{sizes['logmel']} dimensions",
@@ -205,8 +205,8 @@ def _commands(sounds: Sounds, config: Config, output: str) -> list[tuple[str, st
     ]
 
 
-def table(rows: Sequence[report.Row]) -> str:
+def table(rows: Sequence[demo_page.Row]) -> str:
     """The results as a few lines of text."""
     lines = [f"{'embedding':20s} accuracy of a linear classifier"]
-    lines += [f"{row.name:20s} {report.accuracy(row.result)}" for row in rows]
+    lines += [f"{row.name:20s} {demo_page.accuracy(row.result)}" for row in rows]
     return "\n".join(lines)

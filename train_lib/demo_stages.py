@@ -12,10 +12,10 @@ from byola_tf.config import Config
 from byola_tf.errors import UserError
 from hub_export import saved_model
 from train_lib import (
+    demo_page,
     demo_report,
     labelled_folder,
     progress,
-    report,
     synthetic,
     trainer,
     workdir,
@@ -105,7 +105,7 @@ def run(
         contents = demo_report.assemble(
             sounds, config, output, summary, minutes, probes, stages.durations
         )
-        files.write_text(page, report.render(contents))
+        files.write_text(page, demo_page.render(contents))
     return Finished(page, model, demo_report.table(contents.rows))
 
 
@@ -176,7 +176,7 @@ def _probe(sounds, config, model, output) -> dict[str, linear.Probe]:
             model_name=name,
             progress=progress.bar,
         )
-        _say(f"{name}: {report.accuracy(probes[name].result)}")
+        _say(f"{name}: {demo_page.accuracy(probes[name].result)}")
         path = os.path.join(output, f"probe_{name}.json")
         files.write_text(path, json.dumps(probes[name].result, indent=2) + "\n")
     return probes

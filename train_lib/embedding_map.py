@@ -2,6 +2,8 @@
 
 import numpy as np
 
+MAX_CLIPS = 1000
+
 
 def project(embeddings: np.ndarray) -> np.ndarray:
     """Lays embeddings out on a plane so that neighbours stay neighbours.
@@ -35,3 +37,23 @@ def project(embeddings: np.ndarray) -> np.ndarray:
     # its threads wait for each other in a loop: on a busy machine one is faster
     with threadpoolctl.threadpool_limits(1):
         return method.fit_transform(reduced)
+
+
+def of_clips(embeddings: np.ndarray, labels: np.ndarray) -> dict:
+    """Lays the clips of a task out, small enough for its result.
+
+    Args:
+        embeddings: [clips, d].
+        labels: int [clips].
+
+    Returns:
+        JSON-ready: `points`, [x, y] a clip, and `labels`; of `MAX_CLIPS` clips
+        chosen at random where there are more.
+    """
+    rows = np.sort(np.random.default_rng(0).permutation(len(labels))[:MAX_CLIPS])
+    points = project(embeddings[rows])
+    points = points / (np.abs(points).max() or 1.0)
+    return {
+        "points": points.astype(float).round(3).tolist(),
+        "labels": np.asarray(labels)[rows].tolist(),
+    }

@@ -13,7 +13,7 @@ import numpy as np
 INK, QUIET, GRID = "#1f2933", "#66737f", "#e4e8ec"
 BLUE, ORANGE, GREY = "#2563a8", "#d9722b", "#9aa5b1"
 MARKERS = "os^DvP*X"
-_CLASS_COLOURS = (
+CLASS_COLOURS = (
     "#2563a8",
     "#d9722b",
     "#2f9e63",
@@ -69,7 +69,7 @@ class Clip:
 
 def learning_curve(steps: Sequence[int], losses: Sequence[float]) -> bytes:
     """Loss over steps: every logged one, and their running median."""
-    with _figure(8.4, 3.1) as (figure, finish):
+    with drawing(8.4, 3.1) as (figure, finish):
         axes = figure.subplots()
         axes.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=1)
         axes.plot(steps, _running_median(losses), color=BLUE, linewidth=2)
@@ -90,7 +90,7 @@ def embedding_spread(
         spreads: mean over dimensions of the standard deviation over a batch.
         embeddings: name -> [clips, d] of each encoder to compare.
     """
-    with _figure(8.4, 3.1) as (figure, finish):
+    with drawing(8.4, 3.1) as (figure, finish):
         left, right = figure.subplots(1, 2)
         left.plot(steps, spreads, color=BLUE, alpha=0.3, linewidth=1)
         left.plot(steps, _running_median(spreads), color=BLUE, linewidth=2)
@@ -115,7 +115,7 @@ def embedding_spread(
 
 def clip_views(clip: Clip) -> bytes:
     """Waveform, log-mel and the two views of one clip."""
-    with _figure(8.4, 4.6) as (figure, finish):
+    with drawing(8.4, 4.6) as (figure, finish):
         grid = figure.subplots(2, 2)
         seconds = np.arange(len(clip.waveform)) / clip.sample_rate
         grid[0, 0].plot(seconds, clip.waveform, color=BLUE, linewidth=0.5)
@@ -150,11 +150,11 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> bytes:
     counts = np.asarray(counts, float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     height = min(2.4 + 0.26 * len(classes), 14.0)
-    with _figure(max(8.4, height), height) as (figure, finish):
+    with drawing(max(8.4, height), height) as (figure, finish):
         axes = figure.subplots()
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.grid(False)
-        names = [_readable(name) for name in classes]
+        names = [readable(name) for name in classes]
         font = float(np.clip(40 * height / len(names), 3.5, 9))
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=font)
         axes.set_yticks(range(len(names)), names, fontsize=font)
@@ -193,7 +193,7 @@ def embedding_map(
     """
     groups = dict.fromkeys(families.get(name, "") for name in classes)
     markers = dict(zip(groups, MARKERS * len(groups), strict=False))
-    with _figure(8.4, 5.6) as (figure, finish):
+    with drawing(8.4, 5.6) as (figure, finish):
         axes, aside = figure.subplots(1, 2, width_ratios=(3.6, 1))
         handles = {group: [] for group in groups}
         for index, name in enumerate(classes):
@@ -205,10 +205,10 @@ def embedding_map(
                     chosen[:, 1],
                     s=22,
                     marker=markers[group],
-                    color=_CLASS_COLOURS[len(handles[group]) % len(_CLASS_COLOURS)],
+                    color=CLASS_COLOURS[len(handles[group]) % len(CLASS_COLOURS)],
                     alpha=0.75,
                     linewidths=0,
-                    label=_readable(name),
+                    label=readable(name),
                 )
             ]
         for empty in (axes, aside):
@@ -243,7 +243,7 @@ def _family_legend(axes, handles: Mapping[str, list]) -> None:
         legend.get_texts()[index].set_fontweight("bold")
 
 
-class _figure:
+class drawing:
     """Context of a styled figure: gives (figure, function that makes a PNG)."""
 
     def __init__(self, width: float, height: float):
@@ -284,7 +284,7 @@ def _limits(steps: Sequence[int]) -> tuple[float, float]:
     return (first, last) if last > first else (first - 1, last + 1)
 
 
-def _readable(name: str) -> str:
+def readable(name: str) -> str:
     """A class name for a label: spaces, and no more than fit."""
     name = name.replace("_", " ")
     return name if len(name) <= 24 else f"{name[:23]}…"

@@ -23,7 +23,7 @@ from absl import flags
 
 from byola_tf import files
 from byola_tf.errors import UserError
-from train_lib import command, progress
+from train_lib import command, embedding_map, progress
 from train_lib.probe import task_table
 
 MODEL = flags.DEFINE_string(
@@ -165,6 +165,8 @@ def main() -> None:
         shots=_shots(SHOTS.value),
         progress=progress.bar,
     )
+    if MODE.value == "linear" and probe.labels.ndim == 1:
+        probe.result["map"] = embedding_map.of_clips(probe.embeddings, probe.labels)
     files.write_text(output, json.dumps(probe.result, indent=2) + "\n")
     print(results.table(probe.result))
     print(f"{'written to':14s} {output}")

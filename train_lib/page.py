@@ -5,7 +5,6 @@ import html
 from collections.abc import Iterable, Sequence
 
 _STYLE = """
-:root { color-scheme: light; }
 * { box-sizing: border-box; }
 body { margin: 0; background: #f3f5f7; color: #1f2933;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans",
@@ -58,16 +57,31 @@ pre { background: #f3f5f7; border-radius: 6px; padding: 12px 14px; overflow-x: a
   monospace; }
 @media (max-width: 640px) {
   .grid, .item, .columns { grid-template-columns: 1fr; gap: 4px; } }
+@media (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; }
+  body { background: #14191f; color: #dde3e9; }
+  section, .cards div { background: #1c232b; border-color: #323c47; }
+  .lead { color: #b6c1cc; }
+  .quiet, .cards span, th, td small, summary { color: #95a3b0; }
+  th, td, .item { border-color: #323c47; }
+  .bar { background: #323c47; } .bar i { background: #77848f; }
+  tr.model .bar i { background: #5b97db; }
+  pre { background: #14191f; }
+  .red { background: #4a1d1a; color: #ffb4ab; }
+  .amber { background: #443208; color: #ffd68a; }
+  .blue { background: #1b3553; color: #a9d0ff; }
+  .green { background: #173b22; color: #a3e3b4; }
+  img { background: #fff; border-radius: 6px; } }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """
 
 
-def page(title: str, lead: str, parts: Iterable[str]) -> str:
-    """A whole page; `title` and `lead` are text, `parts` HTML."""
+def page(title: str, lead: str, parts: Iterable[str], style: str = "") -> str:
+    """A whole page; `title` and `lead` are text, `parts` HTML, `style` CSS."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{escape(title)}</h1>\n"
         f'<p class="lead">{escape(lead)}</p>\n'
         + "\n".join(parts)

@@ -1,0 +1,112 @@
+"""What a reader has to know to compare the numbers, as footnotes."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+
+from train_lib.probe.report.collection import Collection, Result
+
+_ORDINARY_SPLITS = ("the published split", "as in ")
+_SHOWN_NAMES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Footnotes:
+    """Numbered notes.
+
+    Attributes:
+        texts: notes; the first has the number 1.
+        numbers: of each result's notes, by path of its file.
+    """
+
+    texts: Sequence[str]
+    numbers: Mapping[str, Sequence[int]]
+
+    def of(self, result: Result) -> str:
+        """The marks of a result, e.g. "1,3"; empty without notes."""
+        return ",".join(map(str, self.numbers.get(result.path, ())))
+
+
+def footnotes(collection: Collection) -> Footnotes:
+    """Collects the notes of all results; a note that several share has one number."""
+    numbers, by_path = {}, {}
+    units = _common_units(collection)
+    for result in collection.results:
+        found = notes(result, units.get(result.task))
+        by_path[result.path] = [
+            numbers.setdefault(note, len(numbers) + 1) for note in found
+        ]
+    return Footnotes(tuple(numbers), by_path)
+
+
+def notes(result: Result, common_unit: float | None = None) -> list[str]:
+    """The notes of one result.
+
+    Args:
+        result: to look at.
+        common_unit: seconds of a crop in most results of the task; a result
+            with another one says so.
+    """
+    data, task = result.data, result.task
+    found = []
+    if data.get("partial"):
+        found.append(f"{task}: an incomplete copy of the data set{_counts(data)}.")
+    split = data.get("split")
+    if split and not str(split).startswith(_ORDINARY_SPLITS):
+        found.append(f"{task}: {_sentence(split)}")
+    found += [f"{task}: {_sentence(note)}" for note in data.get("notes") or ()]
+    for part, names in (data.get("absent_classes") or {}).items():
+        if names:
+            found.append(f"{task}: not in {part}: {_few(names)}.")
+    skipped = data.get("skipped") or ()
+    if skipped:
+        names = _few([os.path.basename(file["file_name"]) for file in skipped])
+        found.append(
+            f"{task}: {_plural(len(skipped), 'broken file')} left out: {names}."
+        )
+    unit = data.get("unit_seconds")
+    if unit is not None and common_unit is not None and unit != common_unit:
+        found.append(
+            f"{task}: crops of {unit:g} s, not {common_unit:g} s as elsewhere."
+        )
+    if result.mode == "robustness":
+        return found
+    if data.get("ci95") is None:
+        found.append("One seed: no interval.")
+    if data.get("learning_rate_source") == "given":
+        found.append(
+            f"Learning rate given by hand ({data['learning_rate']:g}), not the "
+            "published one nor chosen on validation."
+        )
+    return found
+
+
+def _common_units(collection: Collection) -> dict[str, float]:
+    units = {}
+    for result in collection.results:
+        if result.data.get("unit_seconds") is not None:
+            units.setdefault(result.task, []).append(result.data["unit_seconds"])
+    return {task: max(values, key=values.count) for task, values in units.items()}
+
+
+def _counts(data: Mapping) -> str:
+    counts, expected = data.get("counts"), data.get("expected_counts")
+    if not counts or not expected or set(counts) != set(expected):
+        return ""
+    pairs = [f"{counts[part]:,} of {expected[part]:,} ({part})" for part in expected]
+    return f", {', '.join(pairs)}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(map(str, names[:_SHOWN_NAMES]))
+    more = len(names) - _SHOWN_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _sentence(text) -> str:
+    text = str(text).strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
