@@ -519,6 +519,7 @@ class TestCommand:
         assert done.returncode == 0, done.stderr
         result = json.loads(output.read_text())
         assert result["seeds"] == [1, 2] and result["learning_rate"] == 3e-3
+        assert len(result["map"]["points"]) == result["num_clips"]
         assert "accuracy" in done.stdout and str(output) in done.stdout
         assert [path.name for path in output.parent.iterdir()] == ["floor.json"]
         assert os.listdir(os.path.join(os.environ["BYOLA_CACHE"], "embeddings"))
