@@ -85,12 +85,14 @@ def robustness(collection: Collection) -> list[Grid]:
                 for cell in _perturbed(result.data, kind, setting)
             ]
             rows.append([f"{kind} {setting}", *cells])
+        partial = any(result.data.get("partial") for result in results)
         clips = max(result.data.get("num_clips") or 0 for result in results)
         grids.append(
             Grid(
                 collection.titles[task],
                 f"{clips} test clips, perturbed; the classifiers are trained on clean "
-                f"ones. {_others(results)}",
+                f"ones. {'An incomplete copy of the data set. ' * partial}"
+                f"{_others(results)}",
                 head,
                 rows,
             )

@@ -28,10 +28,12 @@ class Footnotes:
 
 
 def footnotes(collection: Collection) -> Footnotes:
-    """Collects the notes of all results; a note that several share has one number."""
+    """Collects the notes of all scores; a note that several share has one number."""
     numbers, by_path = {}, {}
     units = _common_units(collection)
     for result in collection.results:
+        if result.mode == "robustness":
+            continue  # its table has no marks; it says by itself what it is of
         found = notes(result, units.get(result.task))
         by_path[result.path] = [
             numbers.setdefault(note, len(numbers) + 1) for note in found
@@ -69,8 +71,6 @@ def notes(result: Result, common_unit: float | None = None) -> list[str]:
         found.append(
             f"{task}: crops of {unit:g} s, not {common_unit:g} s as elsewhere."
         )
-    if result.mode == "robustness":
-        return found
     if data.get("ci95") is None:
         found.append("One seed: no interval.")
     if data.get("learning_rate_source") == "given":
