@@ -639,6 +639,16 @@ class TestText:
             columns = {line.count("|") for line in table.splitlines()}
             assert len(columns) == 1
 
+    def test_a_task_with_several_labels_alone(self, tmp_path):
+        own = tagged("m", task="my_tags", partial=True)
+        pages.write(save(tmp_path / "in", own), str(tmp_path / "r.html"))
+        shown = (tmp_path / "r.md").read_text()
+        assert "| m | 45.6 ± 0.2<sup>1</sup> |" in shown
+        assert "tasks shown" not in shown
+        assert "\n1. my_tags: an incomplete copy of the data set.\n" in shown
+        page = (tmp_path / "r.html").read_text()
+        assert "Several labels a clip" in page and "<li>my_tags: an" in page
+
     def test_csv_has_every_number(self, written):
         with open(written.paths[2], encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

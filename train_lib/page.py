@@ -57,7 +57,7 @@ pre { background: #f3f5f7; border-radius: 6px; padding: 12px 14px; overflow-x: a
   monospace; }
 @media (max-width: 640px) {
   .grid, .item, .columns { grid-template-columns: 1fr; gap: 4px; } }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root { color-scheme: dark; }
   body { background: #14191f; color: #dde3e9; }
   section, .cards div { background: #1c232b; border-color: #323c47; }

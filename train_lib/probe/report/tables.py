@@ -37,7 +37,7 @@ main { max-width: 1180px; }
 .notes { font-size: 14px; color: #66737f; margin: 12px 0 0; padding-left: 22px; }
 .notes li { overflow-wrap: anywhere; }
 h3 { font-size: 16px; margin: 20px 0 4px; }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   .scores th:first-child, .scores td:first-child { background: #1c232b; }
   .scores small, .scores sup, .scores tr.group td, .scores tr.published td,
   .notes { color: #95a3b0; }

@@ -36,9 +36,8 @@ CSV_COLUMNS = (
 def markdown(collection: Collection, notes: Footnotes, title: str) -> str:
     """The tables of the page with their footnotes."""
     parts = [f"# {title}"]
-    for number, board in enumerate(boards.boards(collection)):
-        if board.folded:
-            continue
+    shown = [board for board in boards.boards(collection) if not board.folded]
+    for number, board in enumerate(shown):
         parts += [f"## {board.title}", _plain(board.text), _board(board, notes)]
         if board.note:
             parts.append(_escape(board.note))
