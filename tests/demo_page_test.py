@@ -154,11 +154,12 @@ def test_the_map_keeps_groups_together():
 
 def test_a_map_for_a_result_is_small():
     rng = np.random.default_rng(0)
-    labels = np.arange(1100) % 7
-    embeddings = rng.standard_normal((1100, 2)) + labels[:, None]
+    labels, crops = np.arange(1100) % 7, rng.permutation(2000)[:1100]
+    features = np.full((2000, 2), np.nan)
+    features[crops] = rng.standard_normal((1100, 2)) + labels[:, None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedding_map, "project", lambda chosen: 5 * chosen)
-        found = embedding_map.of_clips(embeddings, labels)
+        found = embedding_map.of_clips(features, crops, labels)
     assert len(found["points"]) == len(found["labels"]) == embedding_map.MAX_CLIPS
     assert np.abs(found["points"]).max() == 1
     assert len(json.dumps(found)) < 30_000
@@ -168,7 +169,7 @@ def test_a_map_for_a_result_is_small():
         for k in (0, 6)
     ]
     assert means[1] > means[0] + 0.3
-    same = embedding_map.of_clips(np.ones((30, 4)), np.zeros(30, int))
+    same = embedding_map.of_clips(np.ones((30, 4)), np.arange(30), np.zeros(30, int))
     assert same["points"] == [[0.0, 0.0]] * 30
 
 

@@ -39,21 +39,23 @@ def project(embeddings: np.ndarray) -> np.ndarray:
         return method.fit_transform(reduced)
 
 
-def of_clips(embeddings: np.ndarray, labels: np.ndarray) -> dict:
+def of_clips(features: np.ndarray, crops: np.ndarray, labels: np.ndarray) -> dict:
     """Lays the clips of a task out, small enough for its result.
 
     Args:
-        embeddings: [clips, d].
+        features: float32 [crops, d]; may be a memory-mapped file, of which only
+            the shown rows are read.
+        crops: int [clips], the row that stands for each clip.
         labels: int [clips].
 
     Returns:
         JSON-ready: `points`, [x, y] a clip, and `labels`; of `MAX_CLIPS` clips
         chosen at random where there are more.
     """
-    rows = np.sort(np.random.default_rng(0).permutation(len(labels))[:MAX_CLIPS])
-    points = project(embeddings[rows])
+    clips = np.sort(np.random.default_rng(0).permutation(len(labels))[:MAX_CLIPS])
+    points = project(features[crops[clips]])
     points = points / (np.abs(points).max() or 1.0)
     return {
         "points": points.astype(float).round(3).tolist(),
-        "labels": np.asarray(labels)[rows].tolist(),
+        "labels": np.asarray(labels)[clips].tolist(),
     }

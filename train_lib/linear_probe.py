@@ -166,7 +166,9 @@ def main() -> None:
         progress=progress.bar,
     )
     if MODE.value == "linear" and probe.labels.ndim == 1:
-        probe.result["map"] = embedding_map.of_clips(probe.embeddings, probe.labels)
+        probe.result["map"] = embedding_map.of_clips(
+            probe.embedded.features, probe.crops, probe.labels
+        )
     files.write_text(output, json.dumps(probe.result, indent=2) + "\n")
     print(results.table(probe.result))
     print(f"{'written to':14s} {output}")
