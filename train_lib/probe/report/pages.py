@@ -62,10 +62,10 @@ def render(found: Collection, footnotes: notes.Footnotes, title: str = TITLE) ->
     """Makes the page: HTML with its style and pictures inside."""
     parts = [
         *sections.score_tables(found, footnotes),
-        *sections.robustness(found),
         *sections.maps(found),
         *sections.classes(found),
         *sections.confusions(found),
+        *sections.robustness(found),
         *sections.correlation(found),
         *sections.learning_rates(found),
         *sections.published_tables(found, footnotes),
@@ -90,7 +90,7 @@ def lead(found: Collection) -> str:
         best = max(lines, key=lambda line: line.average)
         sentence += (
             f" The best {average.heading} is that of {best.model}, "
-            f"{best.average:.1f} %."
+            f"{best.average:.1f}\u00a0%."
         )
     return sentence
 
