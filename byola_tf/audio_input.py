@@ -116,6 +116,24 @@ def as_clips(
     ]
 
 
+def as_clip(samples, sample_rate: int | None, target_rate: int, name: str) -> Clip:
+    """Checks one recording.
+
+    Args:
+        samples: int16 or floating [samples] or [samples, channels].
+        sample_rate: Hz; `target_rate` when None.
+        target_rate: rate at which it will be read, Hz.
+        name: which one it is, for messages.
+
+    Raises:
+        UserError: anything else.
+    """
+    array = _as_array(samples, name)
+    _check_clip(array, name)
+    (rate,) = _rates(sample_rate, 1, target_rate)
+    return Clip(array, rate, target_rate, name)
+
+
 def group_by_length(lengths: Sequence[int], samples_at_a_time: int) -> list[list[int]]:
     """Chooses the clips that go into one padded batch.
 

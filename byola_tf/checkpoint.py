@@ -40,6 +40,26 @@ class Checkpoint:
     provenance: dict
 
 
+def model_path(path=None) -> str:
+    """The model that a caller named.
+
+    Args:
+        path: of an exported model, checkpoint or work directory; by default what
+            the environment variable BYOLA_MODEL names.
+
+    Raises:
+        UserError: none is named.
+    """
+    path = path or os.environ.get("BYOLA_MODEL")
+    if not path:
+        raise UserError(
+            "A model must be named, by the caller or the environment variable "
+            "BYOLA_MODEL. Received: neither. E.g. BYOLA_MODEL=runs/model, the folder "
+            "that hub_export.export wrote."
+        )
+    return os.fspath(path)
+
+
 def save(folder: str, checkpoint: Checkpoint) -> None:
     """Writes the checkpoint's files into an existing folder.
 

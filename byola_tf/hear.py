@@ -8,11 +8,9 @@ normalised with the statistics that are in the model: HEAR shows no training dat
 from which to compute others.
 """
 
-import os
-
 import tensorflow as tf
 
-from byola_tf import embedder
+from byola_tf import checkpoint, embedder
 from byola_tf.errors import UserError
 
 
@@ -50,14 +48,7 @@ def load_model(model_file_path: str = "") -> HearModel:
     Raises:
         UserError: there is no model at the path, or none was named.
     """
-    path = model_file_path or os.environ.get("BYOLA_MODEL", "")
-    if not path:
-        raise UserError(
-            "A model must be named, by `model_file_path` or the environment "
-            "variable BYOLA_MODEL. Received: neither. Set BYOLA_MODEL to the folder "
-            "that hub_export.export wrote."
-        )
-    return HearModel(embedder.load(path))
+    return HearModel(embedder.load(checkpoint.model_path(model_file_path)))
 
 
 def get_scene_embeddings(audio, model: HearModel):

@@ -17,7 +17,7 @@ import re
 import numpy as np
 from tqdm import tqdm
 
-from byola_tf import clips, embedder
+from byola_tf import checkpoint, embedder
 from byola_tf.errors import UserError
 
 
@@ -33,7 +33,7 @@ class AudioEncoder:
     """
 
     def __init__(self, model_name=None, revision=None, *, device=None, model=None):
-        self.path = clips.model_path(model or model_name)
+        self.path = checkpoint.model_path(model or model_name)
         self.revision = revision
         self.model = embedder.load(self.path)
         organisation_and_name = re.fullmatch(r"[\w.-]+/[\w.-]+", model_name or "")
@@ -76,8 +76,10 @@ class AudioEncoder:
                     "A task must have audio to be embedded. Received a batch of: "
                     f"{', '.join(batch)}. Choose tasks with modalities=['audio']."
                 )
-            items = batch["audio"]
-            vectors.append(clips.embed_all(self.model, map(self._read, items)))
+            rates = [int(item["sampling_rate"]) for item in batch["audio"]]
+            # channels first, as the package datasets has them
+            arrays = [np.asarray(item["array"]) for item in batch["audio"]]
+            vectors.append(self.model(arrays, rates, channels="first"))
         if not vectors:
             return np.zeros((0, self.model.embedding_size), np.float32)
         return np.concatenate(vectors)
@@ -141,13 +143,6 @@ class AudioEncoder:
             return ModelMeta(license=facts.get("licence", "").lower(), **values)
         except ValueError:  # a licence that mteb has no word for
             return ModelMeta(license="not specified", **values)
-
-    def _read(self, item) -> np.ndarray:
-        array = np.asarray(item["array"])
-        if array.ndim == 2:  # channels first, as the package datasets has them
-            array = array.T
-        rate = int(item["sampling_rate"])
-        return clips.read(array, self.model.sample_rate, rate)
 
 
 def _normalize(embeddings) -> np.ndarray:

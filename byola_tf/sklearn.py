@@ -10,6 +10,10 @@
 Needs scikit-learn (pip install 'byola-tf[eval]').
 """
 
+import itertools
+import os
+from collections.abc import Iterator
+
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -18,7 +22,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from byola_tf import clips, embedder
+from byola_tf import audio, audio_input, checkpoint, embedder, parallel
 from byola_tf.errors import UserError
 
 
@@ -61,7 +65,7 @@ class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             UserError: no model, or no recordings.
         """
         _recordings(X)
-        self.model_path_ = clips.model_path(self.model)
+        self.model_path_ = checkpoint.model_path(self.model)
         self._embedder = embedder.load(self.model_path_)
         self.embedding_size_ = self._n_features_out = self._embedder.embedding_size
         self.sample_rate_ = self._embedder.sample_rate
@@ -82,13 +86,19 @@ class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             UserError: a recording is unusable.
         """
         check_is_fitted(self)
-        return clips.embed_all(
-            self._open(),
-            _recordings(X),
-            self.sample_rate,
-            self.batch_size,
-            self.num_threads,
-        )
+        opened = self._open()
+        waveforms = parallel.in_order(self._read, _recordings(X), self.num_threads)
+        batches = _batches(waveforms, self.batch_size)
+        return np.concatenate([opened(batch) for batch in batches])
+
+    def _read(self, recording) -> np.ndarray:
+        """One recording as the model takes it, float32 [samples]."""
+        if isinstance(recording, str | os.PathLike):
+            return audio.load(os.fspath(recording), self.sample_rate_)
+        samples = np.asarray(recording)
+        return audio_input.as_clip(
+            samples, self.sample_rate, self.sample_rate_, "A recording"
+        ).read()
 
     def _open(self):
         if self._embedder is None:  # after pickling
@@ -107,6 +117,11 @@ class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         tags.input_tags.two_d_array = True
         tags.transformer_tags.preserves_dtype = []  # always float32
         return tags
+
+
+def _batches(items: Iterator, size: int) -> Iterator[list]:
+    while batch := list(itertools.islice(items, size)):
+        yield batch
 
 
 def _recordings(X):

@@ -15,7 +15,7 @@ from byola_tf import audio, shard_format, shard_reader, waveforms
 from byola_tf.config import Config, TrainConfig
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import reading_rate, shards, trainer, workdir
+from train_lib import shards, trainer, workdir
 from train_lib.configs import smoke
 
 RATE = 16000
@@ -321,10 +321,3 @@ def test_the_exclusion_list_is_that_of_the_folder(folder, prepared, tmp_path, ca
     assert warnings == [f"1 of its entries match no file: {absent}."] * 2
     with pytest.raises(UserError, match="`--config.data.exclude` must be a text"):
         open_corpus(prepared, tmp_path, exclude=str(tmp_path / "absent.txt"))
-
-
-def test_reading_rate_is_measured(prepared):
-    config = Config(train=TrainConfig(batch_size=5))
-    config.data.pattern = prepared
-    crops_per_second, cores = reading_rate.crops_per_second(config, num_batches=5)
-    assert crops_per_second > 0 and cores > 0

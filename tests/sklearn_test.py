@@ -170,8 +170,8 @@ def test_names_of_the_features(model, files):
         ([], "at least one recording"),
         (["absent.wav"], "absent.wav"),
         ([np.zeros(10, np.int64)], "float in"),
-        ([np.array([0.0, np.nan])], "NaN"),
-        ([np.zeros(0, "f")], "must have samples"),
+        ([np.array([0.0, np.nan])], "must be finite"),
+        ([np.zeros(0, "f")], "at least one sample"),
     ],
 )
 def test_wrong_recordings_say_what_is_expected(model, given, message):
