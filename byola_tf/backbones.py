@@ -112,6 +112,11 @@ class ConvolutionBlocks(keras.layers.Layer):
             num_frames: int32 [batch]: only so many log-mel frames of each clip
                 count; without `training`.
         """
+        return self.outputs_of_blocks(features, training, num_frames)[-1]
+
+    def outputs_of_blocks(self, features, training=False, num_frames=None) -> list:
+        """The output of every block, from the input on; arguments as in `call`."""
+        outputs = []
         for block, (convolution, normalization, pool) in enumerate(self._blocks()):
             if num_frames is not None:
                 # zero, as the convolution's own padding at the end of a clip
@@ -123,7 +128,8 @@ class ConvolutionBlocks(keras.layers.Layer):
                     features, convolution, normalization
                 )
             features = pool(keras.ops.relu(features))
-        return features
+            outputs.append(features)
+        return outputs
 
     def _blocks(self):
         return zip(self.convolutions, self.normalizations, self.pools, strict=True)

@@ -131,13 +131,7 @@ def test_the_table_has_differences_and_their_intervals():
 def corpus(tmp_path_factory):
     """A folder of sounds with a CSV of two classes beside them."""
     folder = tmp_path_factory.mktemp("ablation") / "sounds"
-    sounds.write_folder(folder, 12, seconds=1.0)
-    with open(folder / "task.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file_name", "label", "split"])
-        for index in range(12):
-            part = ("train", "train", "train", "valid", "valid", "test")[index // 2]
-            writer.writerow([f"tone_{index:03d}.wav", "ab"[index % 2], part])
+    sounds.write_task(folder)
     return folder
 
 

@@ -290,6 +290,22 @@ class TestOwn:
         with pytest.raises(UserError, match="different ones of conv1.*'?conv9"):
             models.open_model(path, layers=["conv9"])
 
+    def test_layers_of_the_variants(self):
+        small = {"channels": 4, "hidden_units": 8, "output_units": 8}
+        log_mel = np.random.default_rng(0).normal(size=(2, 48, 64)).astype("f")
+        for names, changes in (
+            (("conv1", "conv2", "mlp1", "mlp2"), {"local_features": "channel_mean"}),
+            (("conv1", "conv2"), {"mlp": False, "pooling": "attention"}),
+            (("backbone", "mlp1", "mlp2"), {"architecture": "resnet18"}),
+        ):
+            encoder = byola_tf.Encoder(EncoderConfig(**small, **changes))
+            layers = inner_layers.layer_features(encoder, log_mel)
+            assert tuple(layers) == names
+            last = layers[names[-1]]
+            np.testing.assert_allclose(
+                encoder.frames(log_mel)[..., -last.shape[-1] :], last, atol=1e-5
+            )
+
     def test_pooling_can_be_chosen(self, small):
         folder, opened = small
         waveform = clips()

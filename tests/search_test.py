@@ -1,6 +1,5 @@
 """The Optuna search: the space, the study on disk, the page."""
 
-import csv
 import importlib.util
 import json
 import subprocess
@@ -132,13 +131,7 @@ def _config_of(path):
 @pytest.mark.slow
 def test_command_searches_and_goes_on(tmp_path):
     folder = tmp_path / "sounds"
-    sounds.write_folder(folder, 12, seconds=1.0)
-    with open(folder / "task.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file_name", "label", "split"])
-        for index in range(12):
-            part = ("train", "train", "train", "valid", "valid", "test")[index // 2]
-            writer.writerow([f"tone_{index:03d}.wav", "ab"[index % 2], part])
+    sounds.write_task(folder)
 
     def run(trials):
         return subprocess.run(

@@ -1,5 +1,6 @@
 """Files of sound that the tests write."""
 
+import csv
 import os
 
 import numpy as np
@@ -20,3 +21,14 @@ def write_folder(folder, count=10, rates=(16000,), seconds=1.2, seed=0):
             os.path.join(folder, f"tone_{index:03d}.wav"), tone + noise, rate, "PCM_16"
         )
     return str(folder)
+
+
+def write_task(folder):
+    """Writes twelve tones of a second and `task.csv`: two classes, three parts."""
+    write_folder(folder, 12, seconds=1.0)
+    with open(os.path.join(folder, "task.csv"), "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "label", "split"])
+        for index in range(12):
+            part = ("train", "train", "train", "valid", "valid", "test")[index // 2]
+            writer.writerow([f"tone_{index:03d}.wav", "ab"[index % 2], part])

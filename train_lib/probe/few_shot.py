@@ -11,7 +11,8 @@ import numpy as np
 
 from byola_tf.errors import UserError
 from byola_tf.waveforms import no_progress
-from train_lib.probe import classifier, metrics, protocol, tasks
+from train_lib.probe import classifier, metrics, tasks
+from train_lib.probe.evaluation import Evaluation, Run, concluded
 from train_lib.probe.neighbours import unit_length
 
 SHOTS = (1, 5, 10)
@@ -26,7 +27,7 @@ def evaluate(
     draws: int = DRAWS,
     classes: Sequence[str] | None = None,
     progress: Callable = no_progress,
-) -> protocol.Evaluation:
+) -> Evaluation:
     """Draws a few training rows a class, many times, and classifies all test rows.
 
     Standardisation is fitted on the whole training part, whose labels it does
@@ -70,9 +71,9 @@ def evaluate(
                 cosines = test @ means.T
                 logits[count].append(cosines)
                 score = float(metrics.accuracy(cosines[:, None], targets[fold.test])[0])
-                runs[count].append(protocol.Run(fold.name, draw, None, score))
+                runs[count].append(Run(fold.name, draw, None, score))
     evaluations = {
-        count: protocol.concluded(
+        count: concluded(
             folds,
             targets,
             runs[count],

@@ -14,6 +14,7 @@ from byola_tf.normalize import Statistics, normalize
 from byola_tf.waveforms import no_progress
 from train_lib.probe import classifier, protocol, tasks
 from train_lib.probe.audio_model import AudioModel
+from train_lib.probe.evaluation import Evaluation, Run, concluded
 
 _ROWS_AT_A_TIME = 64
 
@@ -76,7 +77,7 @@ def evaluate(
     schedule: Schedule | None = None,
     subsets: Mapping[str, np.ndarray] | None = None,
     progress: Callable = no_progress,
-) -> protocol.Evaluation:
+) -> Evaluation:
     """Fine-tunes a copy of the encoder for every fold and seed, and tests it.
 
     The head starts as the linear evaluation's does, on embeddings standardised
@@ -121,12 +122,10 @@ def evaluate(
         score = float(objective.score(logits[:, None], targets[fold.test])[0])
         all_logits.append(logits)
         rate = schedule.learning_rate
-        runs.append(
-            protocol.Run(fold.name, seed, rate, score, valid_score, best_epoch, epochs)
-        )
+        runs.append(Run(fold.name, seed, rate, score, valid_score, best_epoch, epochs))
     details = {"mode": "finetune", "schedule": dataclasses.asdict(schedule)}
     rates = [schedule.learning_rate] * len(folds)
-    return protocol.concluded(
+    return concluded(
         folds,
         targets,
         runs,

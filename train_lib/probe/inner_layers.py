@@ -10,14 +10,23 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from byola_tf.encoder import Encoder, pool_time
+from byola_tf import pooling as time_pooling
+from byola_tf.backbones import ConvolutionBlocks
+from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from train_lib.probe.audio_model import POOLINGS
 
 
 def layer_names(encoder: Encoder) -> tuple[str, ...]:
-    """`conv1`, `conv2`, ..., `mlp1`, `mlp2`, from the input on."""
-    blocks = range(1, encoder.config.num_blocks + 1)
-    return (*(f"conv{block}" for block in blocks), "mlp1", "mlp2")
+    """`conv1`, `conv2`, ..., `mlp1`, `mlp2`, from the input on.
+
+    Another backbone than the published one is a single layer, `backbone`.
+    """
+    names = ["backbone"]
+    if isinstance(encoder.backbone, ConvolutionBlocks):
+        blocks = range(1, encoder.config.num_blocks + 1)
+        names = [f"conv{block}" for block in blocks]
+    return (*names, "mlp1", "mlp2") if encoder.config.mlp else tuple(names)
 
 
 def layer_features(encoder: Encoder, log_mel) -> dict[str, tf.Tensor]:
@@ -28,19 +37,23 @@ def layer_features(encoder: Encoder, log_mel) -> dict[str, tf.Tensor]:
         log_mel: float32 [batch, time, mel], normalised.
 
     Returns:
-        By name of `layer_names`, float32 [batch, time', units]; convolution
-        blocks with mel and channel flattened, mel-major, as in the embedding.
+        By name of `layer_names`, float32 [batch, time', units]; those of the
+        backbone with mel and channel flattened, mel-major, as in the embedding.
     """
-    features, layers = tf.expand_dims(log_mel, -1), {}
-    blocks = zip(encoder.convolutions, encoder.normalizations, strict=True)
-    for block, (convolution, normalization) in enumerate(blocks, 1):
-        features = normalization(convolution(features), training=False)
-        features = encoder.pool(keras.ops.relu(features))
-        layers[f"conv{block}"] = _flat(features)
-    hidden = keras.ops.relu(encoder.hidden(_flat(features)))
-    layers["mlp1"] = hidden
-    layers["mlp2"] = keras.ops.relu(encoder.output_layer(hidden))
-    return layers
+    inputs = tf.expand_dims(log_mel, -1)
+    if isinstance(encoder.backbone, ConvolutionBlocks):
+        outputs = encoder.backbone.outputs_of_blocks(inputs)
+    else:
+        outputs = [encoder.backbone(inputs, training=False)]
+    if outputs[-1].shape.rank == 3:  # a plugged-in backbone without a mel axis
+        outputs = [outputs[-1][:, :, None]]
+    layers = [time_pooling.flatten_local(output) for output in outputs]
+    if encoder.config.mlp:
+        how = encoder.config.local_features
+        local = time_pooling.flatten_local(outputs[-1], how)
+        layers.append(keras.ops.relu(encoder.hidden(local)))
+        layers.append(keras.ops.relu(encoder.output_layer(layers[-1])))
+    return dict(zip(layer_names(encoder), layers, strict=True))
 
 
 def make_embed(model, encoder: Encoder, names: Sequence[str], pooling: str | None):
@@ -50,18 +63,23 @@ def make_embed(model, encoder: Encoder, names: Sequence[str], pooling: str | Non
         model: `byola_tf.embedder.WaveformEncoder` around `encoder`.
         encoder: `Encoder`.
         names: of `layer_names`, or "all".
-        pooling: the encoder's own when None.
+        pooling: when None, the encoder's own where that is a mean, a maximum or
+            their sum; otherwise mean+max.
 
     Raises:
         UserError: there is no such layer.
     """
     chosen = _checked(names, layer_names(encoder))
-    pooling = pooling or encoder.config.pooling
+    if pooling is None:
+        own = encoder.config.pooling
+        pooling = own if own in POOLINGS else "mean+max"
 
     @tf.function(reduce_retracing=True)
     def embed(waveform):
         layers = layer_features(encoder, model.log_mel(waveform))
-        return tf.concat([pool_time(layers[name], pooling) for name in chosen], 1)
+        return tf.concat(
+            [time_pooling.pool_time(layers[name], pooling) for name in chosen], 1
+        )
 
     return embed
 
@@ -76,10 +94,3 @@ def _checked(names: Sequence[str], known: Sequence[str]) -> list[str]:
             f"Received: {','.join(names)}."
         )
     return list(names)
-
-
-def _flat(features) -> tf.Tensor:
-    """[batch, time, mel, channel] to [batch, time, mel * channel]."""
-    shape = tf.shape(features)
-    units = features.shape[2] * features.shape[3]
-    return tf.reshape(features, [shape[0], shape[1], units])

@@ -15,6 +15,7 @@ from train_lib.probe import (
     protocol,
     tasks,
 )
+from train_lib.probe.evaluation import Evaluation
 from train_lib.probe.presets import PRESETS
 
 MODES = ("linear", "knn", "few_shot", "finetune")
@@ -30,7 +31,7 @@ def evaluate(
     shots: Sequence[int] = few_shot.SHOTS,
     opened=None,
     progress: Callable = no_progress,
-) -> protocol.Evaluation:
+) -> Evaluation:
     """Judges a task's embeddings.
 
     Args:

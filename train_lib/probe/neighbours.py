@@ -7,6 +7,7 @@ import numpy as np
 from byola_tf.errors import UserError
 from byola_tf.waveforms import no_progress
 from train_lib.probe import classifier, protocol, tasks
+from train_lib.probe.evaluation import Evaluation, Run, concluded
 
 NUMBERS = (1, 3, 5, 10, 20, 50)
 QUERIES_AT_A_TIME = 1024
@@ -21,7 +22,7 @@ def evaluate(
     subsets: Mapping[str, np.ndarray] | None = None,
     numbers: Sequence[int] = NUMBERS,
     progress: Callable = no_progress,
-) -> protocol.Evaluation:
+) -> Evaluation:
     """Classifies each test row by the training rows that are most like it.
 
     Embeddings are standardised as for the linear classifier; likeness is their
@@ -77,9 +78,9 @@ def evaluate(
             )
             score = _score(objective, votes, targets[fold.test])
             logits.append(votes)
-            runs.append(protocol.Run(fold.name, seed, None, score, scores[index][best]))
+            runs.append(Run(fold.name, seed, None, score, scores[index][best]))
     details = {"mode": "knn", "k": chosen, "k_search": search}
-    return protocol.concluded(
+    return concluded(
         folds, targets, runs, logits, objective, subsets=subsets, details=details
     )
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from byola_tf.errors import UserError
+from train_lib.probe.evaluation import Evaluation
 from train_lib.probe.presets import PRESETS
-from train_lib.probe.protocol import Evaluation
 from train_lib.probe.tasks import Fold, Task
 
 

@@ -24,6 +24,7 @@ from train_lib.probe import (
     store,
     tasks,
 )
+from train_lib.probe.evaluation import Summary
 from train_lib.probe.neighbours import unit_length
 
 MAX_CLIPS = 1000
@@ -277,7 +278,7 @@ def _scores(evaluation, targets, folds, num_conditions: int, objective) -> list[
         parts = np.split(logits, num_conditions + 1)
         by_run.append([objective.score(part[:, None], truth)[0] for part in parts])
     by_seed = np.reshape(by_run, (len(folds), num_seeds, -1)).mean(axis=0)
-    return [dataclasses.asdict(protocol.Summary.of(scores)) for scores in by_seed.T]
+    return [dataclasses.asdict(Summary.of(scores)) for scores in by_seed.T]
 
 
 def _cosine_of_others(clean: np.ndarray) -> float:
