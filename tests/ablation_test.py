@@ -155,6 +155,7 @@ def _command(corpus, workdir, **flags):
     )
 
 
+@pytest.mark.slow
 def test_command_writes_the_table_and_does_nothing_twice(corpus, tmp_path):
     finished = _command(corpus, tmp_path)
     assert finished.returncode == 0, finished.stderr

@@ -403,10 +403,8 @@ def test_command_reports_and_exits_with_zero(sick, examined, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--report=r.html"], "--audio"),
         (["--audio=.", "--report=r.pdf"], "end in .html"),
         (["--audio=/nowhere", "--report=/tmp/r.html"], "/nowhere"),
-        (["--audio=.", "--report=r.html", "--workers=0"], "workers"),
     ],
 )
 def test_user_errors_exit_with_two(flags, words):

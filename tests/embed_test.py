@@ -252,9 +252,8 @@ def test_finished_parts_are_kept_until_something_changes(model, tmp_path, monkey
     assert sorted(os.listdir(tmp_path)) == ["corpus", "other", "t.npz"]
 
 
-@pytest.mark.parametrize(
-    "extension", ["npz", pytest.param("parquet", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("extension", ["npz", "parquet"])
 def test_a_killed_run_goes_on_to_the_same_table(model, tmp_path, extension):
     corpus = sounds.write_folder(tmp_path / "corpus", 150, (16000, 22050), 1.0)
     (tmp_path / "corpus" / "broken.flac").write_bytes(b"fLaC nothing else")
