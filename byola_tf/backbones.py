@@ -233,15 +233,29 @@ def _factory(name: str) -> Callable:
 
 def _measure(config: EncoderConfig) -> Geometry:
     """Reads the geometry of a plugged-in backbone off its output shape."""
-    backbone = make(config)
-    spec = keras.KerasTensor((1, _LONG, config.n_mels, 1))
-    shape = backbone.compute_output_spec(spec).shape
+    shape = _output_shape(config, _LONG)
     if len(shape) not in (3, 4) or None in shape[1:]:
         raise UserError(
             "The layer of an architecture must map [batch, time, mel, 1] to "
             "[batch, time', mel', channel] or [batch, time', units]. Received: "
-            f"{config.architecture!r}, which maps {spec.shape} to {shape}."
+            f"{config.architecture!r}, which maps {_LONG} frames to {shape}."
         )
     stride = round(_LONG / shape[1])
     mel_bins = shape[2] if len(shape) == 4 else 1
-    return Geometry(stride, mel_bins, shape[-1], None, None)
+    rounds_up = stride > 1 and _output_shape(config, 4 * stride + 1)[1] > 4
+    measured = Geometry(stride, mel_bins, shape[-1], None, None, rounds_up)
+    for num_frames in (_LONG - 1, 6 * stride - 1, 4 * stride + 1, stride):
+        count = _output_shape(config, num_frames)[1]
+        if count != measured.num_frames(num_frames):
+            raise UserError(
+                "The layer of an architecture must give a frame for every so many of "
+                "its input, rounded down or up, as with padding='same'. Received: "
+                f"{config.architecture!r}, which makes {count} of {num_frames} where "
+                f"it makes {shape[1]} of {_LONG}."
+            )
+    return measured
+
+
+def _output_shape(config: EncoderConfig, num_frames: int) -> tuple:
+    spec = keras.KerasTensor((1, num_frames, config.n_mels, 1))
+    return make(config).compute_output_spec(spec).shape

@@ -138,6 +138,15 @@ def test_console_scripts_in_the_text_exist():
             assert extra in project["optional-dependencies"], f"{page}: {extra}"
 
 
+def test_the_contents_of_build_have_every_section():
+    text = read("BUILD.md")
+    for _, block in blocks("BUILD.md"):
+        text = text.replace(block, "")
+    contents, _, rest = text.partition("\n## ")
+    names = re.findall(r"^##+ (.*)$", "\n## " + rest, re.MULTILINE)
+    assert re.findall(r"\[(.*?)\]", contents) == names
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     anchors = {

@@ -228,6 +228,24 @@ def test_a_network_of_one_s_own_plugs_in(name, monkeypatch, request):
     assert restored.embedding_size == 56
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_padded_clips_through_a_network_of_one_s_own(padding):
+    # strided convolutions round up, pooling without padding rounds down
+    backbones.register(
+        "pooled", lambda _: keras.layers.MaxPooling2D(4, padding=padding)
+    )
+    config = Config(
+        encoder=EncoderConfig(architecture="pooled", hidden_units=12, output_units=8)
+    )
+    embedder = byola_tf.Embedder.from_encoder(
+        Encoder(config.encoder), config, Statistics(-7.0, 4.0)
+    )
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(0, 0.1, size).astype("f") for size in (9000, 8530, 8000, 7690)]
+    for clip, vector in zip(clips, embedder(clips), strict=True):
+        np.testing.assert_allclose(vector, embedder(clip)[0], atol=1e-4)
+
+
 def test_a_network_that_is_unknown_or_odd_says_so():
     with pytest.raises(UserError, match="backbones.register first"):
         Encoder(EncoderConfig(architecture="transformer"))
@@ -238,6 +256,9 @@ def test_a_network_that_is_unknown_or_odd_says_so():
     backbones.register("flat", lambda _: keras.layers.GlobalAveragePooling2D())
     with pytest.raises(UserError, match="must map"):
         byola_tf.Encoder(EncoderConfig(architecture="flat"))
+    backbones.register("unpadded", lambda _: keras.layers.Conv2D(4, 5, strides=2))
+    with pytest.raises(UserError, match="rounded down or up"):
+        byola_tf.Encoder(EncoderConfig(architecture="unpadded"))
 
 
 def _step(encoder=None, byol=None, augment=None):
