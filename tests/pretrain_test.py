@@ -148,7 +148,7 @@ def test_command_trains_exports_and_prints_what_next(folder, tmp_path):
     ("arguments", "message"),
     [
         (["--config=smoke", "--config.data.patern=x"], "Did you mean data.pattern"),
-        (["--config=smok"], "one of byola_v1, byola_v2"),
+        (["--config=smok"], "byola_v1, byola_v2, demo"),
         (["--workdir=x"], "`--config` must be given"),
         (["--config=smoke", "--config.train.batch_size=many"], "invalid literal"),
         (["--config=smoke", "--config.data.pattern=absent"], "`--workdir` must be"),
