@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from byola_tf.encoder import Encoder, pool_time
+from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.pooling import pool_time
 
 
 def layer_names(encoder: Encoder) -> tuple[str, ...]:
