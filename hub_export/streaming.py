@@ -15,6 +15,7 @@ model's own: its start is the start of the first window, its end that of the las
 """
 
 import collections
+import json
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from byola_tf import audio, backbones, frontend, long_recordings, receptive_fiel
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from byola_tf.pooling import pool_time
+from hub_export import tflite_runner
 
 _FRAMES_AT_ONCE = 256
 
@@ -125,15 +127,14 @@ class Stream:
                 "`push` must not follow `flush`, which ends the recording. "
                 f"Received: {len(samples)} samples more. Call `reset` to start another."
             )
-        parts, position = [], 0
-        while position < len(samples):
-            taken = samples[position : position + len(self._buffer) - self._filled]
+        parts = []
+        while len(samples):
+            taken, samples = np.split(samples, [len(self._buffer) - self._filled])
             if taken.dtype == np.int16:
                 taken = audio.from_pcm16(taken)
             self._buffer[self._filled : self._filled + len(taken)] = taken
             self._filled += len(taken)
             self.num_samples += len(taken)
-            position += len(taken)
             ready = self.geometry.num_final(self.num_samples) - self.num_frames
             if ready >= self._step_frames:
                 parts.append(self._advance())
@@ -153,8 +154,7 @@ class Stream:
             return self._joined([])
         total = self._num_offline()
         if self._input_samples is None:
-            window = self._buffer[: self._filled]
-            rows = [self._rows(window, total)]
+            rows = [self._rows(self._buffer[: self._filled], total)]
         else:
             silence = self.geometry.num_samples(total) - self.num_samples
             rows = [self.push(np.zeros(max(silence, 0), np.float32)).frame_embeddings]
@@ -231,8 +231,8 @@ class Stream:
         empty = np.zeros((0, self._config.encoder.frame_embedding_size), np.float32)
         embeddings = np.concatenate([empty, *parts])
         index = np.arange(self.num_frames - len(embeddings), self.num_frames)
-        starts = index * float(self.geometry.hop)
-        return Frames(embeddings, self._seconds(starts + self.geometry.center))
+        centres = index * float(self.geometry.hop) + self.geometry.center
+        return Frames(embeddings, self._seconds(centres))
 
     def _seconds(self, samples):
         return samples / self._config.frontend.sample_rate
@@ -259,72 +259,32 @@ def _require_receptive_field(config: Config) -> receptive_field.ReceptiveField:
     return receptive_field.of(config)
 
 
-def open_stream(
-    model, config: Config | None = None, num_threads: int = 1, **options
-) -> Stream:
+def open_stream(model, num_threads: int = 1, **options) -> Stream:
     """Starts a stream over a model.
 
     Args:
         model: path for `byola_tf.load`, an `Embedder`, or the path of a .tflite file
-            that has the signature `frames`.
-        config: `Config` of the model that a .tflite file was converted from.
+            of hub_export.tflite that has the signature `frames`.
         num_threads: of a .tflite file.
         **options: `window_seconds` and `step_frames` of `Stream`.
 
     Raises:
-        UserError: `model` is no model, cannot give frames, or `config` is another's.
+        UserError: `model` is no model or cannot give frames.
     """
     if str(model).endswith(".tflite"):
-        if config is None:
-            raise UserError(
-                "`config` must be given with a .tflite file. Received: none. Use "
-                "byola_tf.load(MODEL).config of the model it was converted from."
-            )
-        frames, input_samples = _litert_frames(
-            os.fspath(model), config.encoder.frame_embedding_size, num_threads
+        frames = tflite_runner.signature(os.fspath(model), "frames", num_threads)
+        facts = tflite_runner.facts(os.fspath(model))
+        return Stream(
+            lambda waveform: frames(waveform=waveform)["frame_embeddings"],
+            Config.from_json(json.dumps(facts["config"])),
+            input_samples=facts["window_samples"],
+            **options,
         )
-        return Stream(frames, config, input_samples=input_samples, **options)
     embedder = byola_tf.load(model) if isinstance(model, (str, os.PathLike)) else model
     return Stream(
         lambda waveform: embedder.model.frames(waveform)["frame_embeddings"],
         embedder.config,
         **options,
-    )
-
-
-def _litert_frames(path: str, embedding_size: int, num_threads: int):
-    """The signature `frames` of a file, and its input's length if it is fixed."""
-    try:
-        from ai_edge_litert import interpreter as litert
-    except ImportError as error:
-        raise UserError(
-            "A .tflite file needs the package ai-edge-litert, which is not installed. "
-            "Install it: pip install 'byola-tf[export]'."
-        ) from error
-    try:
-        interpreter = litert.Interpreter(path, num_threads=num_threads)
-    except ValueError as error:
-        raise UserError(
-            f"`model` must be a readable .tflite file. Received: {path!r}: {error}."
-        ) from error
-    signatures = list(interpreter.get_signature_list())
-    if "frames" not in signatures:
-        raise UserError(
-            "`model` must have the signature 'frames'. Received: "
-            f"{path!r} with {signatures}. Use a float file of hub_export.tflite."
-        )
-    runner = interpreter.get_signature_runner("frames")
-    ((name, details),) = runner.get_input_details().items()
-    length = details["shape_signature"][-1]
-    found = runner.get_output_details()["frame_embeddings"]["shape"][-1]
-    if found != embedding_size:
-        raise UserError(
-            f"`config` must be that of {path!r}, whose frame embeddings have {found} "
-            f"entries. Received: one with {embedding_size}."
-        )
-    return (
-        lambda waveform: runner(**{name: waveform})["frame_embeddings"],
-        None if length < 0 else int(length),
     )
 
 

@@ -81,7 +81,7 @@ def _generate(seed: int, num_samples: int, sample_rate: int) -> dict:
 
 
 def _make_probe():
-    """The linear probe of train_lib as (model, name) → accuracy, if wanted."""
+    """The linear probe as `tflite_bundle.write` takes it; None if not wanted."""
     from byola_tf.errors import UserError
 
     metadata, audio = PROBE_METADATA.value, PROBE_AUDIO.value
@@ -92,37 +92,21 @@ def _make_probe():
             "`--probe_metadata` and `--probe_audio` must be given together. Received: "
             f"{metadata!r} and {audio!r}."
         )
-    from train_lib.probe import linear
+    from train_lib.probe import audio_model, linear
 
-    def accuracy(model, name: str) -> float:
+    def accuracy(model, name: str) -> dict:
+        # a function: unlike an embedder, it keeps the statistics of the files
         probe = linear.linear_probe(
-            _AsItIs(model, name),
+            audio_model.FunctionModel(model, model.sample_rate, name),
             metadata,
             audio,
             SECONDS.value,
-            model_name=name,
             progress=progress.bar,
         )
-        return probe.result["mean"]
+        result = probe.result
+        return {"accuracy": result["mean"], "accuracy_ci95": result["ci95"]}
 
     return accuracy
-
-
-class _AsItIs:
-    """A model without `with_statistics`: the probe leaves it as it is."""
-
-    fingerprint = None
-
-    def __init__(self, model, name: str):
-        self._model = model
-        self.name = name
-        self.sample_rate = model.sample_rate
-        self.embedding_size = model.embedding_size
-
-    def __call__(self, waveform):
-        return self._model(waveform)
-
-    embed = __call__
 
 
 def cli() -> None:

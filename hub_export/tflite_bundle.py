@@ -72,7 +72,8 @@ def write(
         options: `Options`.
         generate: (seed, num_samples, sample_rate) → name → float32 [samples]:
             sounds to calibrate with, where no audio is given, and to prove with.
-        probe: (runner or embedder, name) → accuracy in [0, 1], or None.
+        probe: (runner or embedder, name) → `accuracy` in [0, 1] and `accuracy_ci95`,
+            half of its 95 % interval over the seeds; or None.
         progress: wraps an iterable, e.g. in a progress bar.
 
     Returns:
@@ -124,11 +125,11 @@ def write(
             "artefacts": rows,
         }
         if probe is not None:
-            report["saved_model_accuracy"] = probe(reference, "SavedModel")
+            report["saved_model"] = probe(reference, "SavedModel")
             for artefact, row in zip(artefacts, rows, strict=True):
                 if not artefact.variant:
                     runner = Runner(artefact.path(folder))
-                    row["accuracy"] = probe(runner, artefact.flavour)
+                    row.update(probe(runner, artefact.flavour))
         with open(os.path.join(folder, REPORT_FILE), "w") as file:
             file.write(json.dumps(report, indent=1) + "\n")
         with open(os.path.join(folder, TABLE_FILE), "w") as file:

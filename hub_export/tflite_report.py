@@ -5,17 +5,18 @@ def table(report: dict) -> str:
     """Sets a report of `tflite_bundle.write` as a table, a row an artefact."""
     rows = report["artefacts"]
     columns = dict(_COLUMNS)
-    if any("accuracy" in row for row in rows):
-        reference = report["saved_model_accuracy"]
-        name = f"accuracy, % (SavedModel {100 * reference:.1f})"
-        columns[name] = lambda row: _percent(row.get("accuracy"))
+    if "saved_model" in report:
+        name = f"accuracy, % (SavedModel {_accuracy(report['saved_model'])})"
+        columns[name] = _accuracy
     lines = [list(columns), ["---"] * len(columns)]
     lines += [[column(row) for column in columns.values()] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f}"
+def _accuracy(row: dict) -> str:
+    if "accuracy" not in row:
+        return ""
+    return f"{100 * row['accuracy']:.1f} ± {100 * row['accuracy_ci95']:.1f}"
 
 
 _COLUMNS = {

@@ -98,36 +98,70 @@ class Runner:
         return value[0]
 
 
-def signature(path: str, name: str):
+def signature(path: str, name: str, num_threads: int = 1):
     """A named signature of a float file, as a callable with keyword arguments.
 
     It keeps nothing between calls and takes every length that the file does.
+
+    Args:
+        path: of a file of hub_export.tflite.
+        name: "embed", "frames" or "log_mel".
+        num_threads: of the interpreter.
+
+    Raises:
+        UserError: `path` is no such file, or lacks the signature.
     """
+    interpreter, _ = _open(path, num_threads)
+    known = sorted(interpreter.get_signature_list())
+    if name not in known:
+        raise UserError(
+            f"The file must have the signature {name!r}. Received: {path!r} with "
+            f"{', '.join(known)}. Use float32.tflite, float16.tflite, dynamic.tflite "
+            "or their …_any_length.tflite."
+        )
+    return interpreter.get_signature_runner(name)
+
+
+def facts(path: str) -> dict:
+    """What a file says about its model; see `tflite_metadata.facts`.
+
+    Raises:
+        UserError: `path` is no file of hub_export.tflite, or ai-edge-litert is absent.
+    """
+    try:
+        from hub_export import tflite_metadata
+    except ImportError as error:
+        raise UserError(
+            "Running TFLite files needs a package that is not installed. Received: "
+            f"no {error.name}. Install it: pip install 'byola-tf[export]'."
+        ) from error
+    if not os.path.isfile(path):
+        raise UserError(
+            f"A TFLite file must be there. Received: {path!r}, which is absent. "
+            "Write it with python -m hub_export.tflite."
+        )
+    return tflite_metadata.facts(path)
+
+
+def _open(path: str, num_threads: int):
+    """The interpreter of a file and its facts."""
+    known = facts(path)
     from ai_edge_litert.interpreter import Interpreter
 
-    return Interpreter(path).get_signature_runner(name)
+    try:
+        return Interpreter(path, num_threads=num_threads), known
+    except ValueError as error:
+        raise UserError(
+            f"A TFLite file must be whole. Received: {path!r}: {error}. Write it "
+            "again with python -m hub_export.tflite."
+        ) from error
 
 
 class _Stage:
     """The default subgraph of one file: one input, one output, float outside."""
 
     def __init__(self, path: str, num_threads: int):
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-
-            from hub_export import tflite_metadata
-        except ImportError as error:
-            raise UserError(
-                "Running TFLite files needs a package that is not installed: "
-                f"{error.name}. Install it (pip install 'byola-tf[export]')."
-            ) from error
-        if not os.path.isfile(path):
-            raise UserError(
-                f"A TFLite file must be there. Received: {path!r}, which is absent. "
-                "Write it with python -m hub_export.tflite."
-            )
-        self.facts = tflite_metadata.facts(path)
-        self._interpreter = Interpreter(path, num_threads=num_threads)
+        self._interpreter, self.facts = _open(path, num_threads)
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
         self._shape = None

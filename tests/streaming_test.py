@@ -1,6 +1,5 @@
 """Streaming: any chunks of a recording give the frames of the whole recording."""
 
-import functools
 import pathlib
 import re
 
@@ -53,26 +52,19 @@ def exported(embedders):
 
 
 @pytest.fixture(scope="module")
-def litert_file(exported, tmp_path_factory):
-    """Converts `frames` to a .tflite file of some input length, or any (None)."""
+def tflite_folder(exported, tmp_path_factory):
+    """The v2 model as float32 files, for windows of a second and any length."""
+    pytest.importorskip("ai_edge_litert")
+    from hub_export import tflite_files
 
-    @functools.cache
-    def convert(num_samples: int | None) -> str:
-        @tf.function(input_signature=[tf.TensorSpec([1, num_samples], tf.float32)])
-        def frames(waveform):
-            log_mel = exported._log_mel(waveform)
-            return {"frame_embeddings": exported._encoder.frames(log_mel)}
-
-        folder = tmp_path_factory.mktemp("litert")
-        tf.saved_model.save(exported, str(folder / "model"), {"frames": frames})
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            str(folder / "model"), signature_keys=["frames"]
-        )
-        path = folder / "frames.tflite"
-        path.write_bytes(converter.convert())
-        return str(path)
-
-    return convert
+    folder, temporary = (str(tmp_path_factory.mktemp("files")) for _ in range(2))
+    embedder = byola_tf.Embedder(exported)
+    opened = checkpoint.Checkpoint(
+        exported._encoder, embedder.config, embedder.statistics, {}
+    )
+    tflite_files.write(folder, ["float32"], opened, 16000, {}, temporary)
+    tflite_files.describe(folder, embedder, 16000)
+    return pathlib.Path(folder)
 
 
 def _recording(num_samples: int, seed: int = 0) -> np.ndarray:
@@ -252,23 +244,20 @@ def test_wrong_use_says_what_is_expected(embedders, tmp_path):
 
 
 @pytest.mark.newest_smoke
-def test_a_litert_file_of_any_length_gives_the_offline_frames(embedders, litert_file):
-    pytest.importorskip("ai_edge_litert")
-    path, waveform = litert_file(None), _recording(25_000)
+def test_a_tflite_file_of_any_length_gives_the_offline_frames(embedders, tflite_folder):
+    waveform = _recording(25_000)
     for sizes in ([160], [4096, 1, 0], [25_000]):
-        stream = streaming.open_stream(path, config=_CONFIGS["v2"])
+        stream = streaming.open_stream(tflite_folder / "float32_any_length.tflite")
         _assert_offline(_run(stream, waveform, sizes), embedders["v2"], waveform)
-    with pytest.raises(UserError, match="144 entries. Received: one with 3072"):
-        streaming.open_stream(path, Config())
 
 
 @pytest.mark.parametrize("step_frames", [1, 20])
-def test_a_litert_file_of_one_length_ends_in_silence(
-    embedders, litert_file, step_frames
+def test_a_tflite_file_of_one_length_ends_in_silence(
+    embedders, tflite_folder, step_frames
 ):
-    pytest.importorskip("ai_edge_litert")
-    path, waveform = litert_file(16000), _recording(40_000)
-    stream = streaming.open_stream(path, config=_CONFIGS["v2"], step_frames=step_frames)
+    waveform = _recording(40_000)
+    path = str(tflite_folder / "float32.tflite")
+    stream = streaming.open_stream(path, step_frames=step_frames)
     frames = _run(stream, waveform, [1600])
     silent = np.concatenate([waveform, np.zeros(2000, np.float32)])
     expected = _offline(embedders["v2"], silent)["frame_embeddings"]
@@ -279,26 +268,15 @@ def test_a_litert_file_of_one_length_ends_in_silence(
     )
 
 
-def test_files_without_frames_are_refused(tmp_path):
-    pytest.importorskip("ai_edge_litert")
+def test_files_without_frames_are_refused(tflite_folder, tmp_path):
     path = tmp_path / "noise.tflite"
+    with pytest.raises(UserError, match="noise.tflite', which is absent"):
+        streaming.open_stream(path)
     path.write_bytes(b"no flatbuffer")
-    with pytest.raises(UserError, match="`config` must be given"):
-        streaming.open_stream(str(path))
-    with pytest.raises(UserError, match="readable .tflite"):
-        streaming.open_stream(str(path), Config())
-
-    @tf.function(input_signature=[tf.TensorSpec([1, 8], tf.float32)])
-    def embed(waveform):
-        return {"embedding": 2 * waveform}
-
-    tf.saved_model.save(tf.Module(), str(tmp_path / "model"), {"embed": embed})
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(tmp_path / "model"), signature_keys=["embed"]
-    )
-    path.write_bytes(converter.convert())
-    with pytest.raises(UserError, match="signature 'frames'.*embed"):
-        streaming.open_stream(str(path), Config())
+    with pytest.raises(UserError, match="must be a TFLite flatbuffer"):
+        streaming.open_stream(path)
+    with pytest.raises(UserError, match="signature 'frames'.*with embed"):
+        streaming.open_stream(tflite_folder / "float32_mediapipe.tflite")
 
 
 def test_a_real_recording_streams_like_a_file(embedders, shared):

@@ -54,7 +54,7 @@ def model(tmp_path_factory):
     config = Config(encoder=EncoderConfig(channels=8, hidden_units=48, output_units=64))
     encoder = Encoder(config.encoder)
     rng = np.random.default_rng(0)
-    for normalization in encoder.normalizations:
+    for normalization in encoder.backbone.normalizations:
         normalization.moving_mean.assign(rng.normal(size=8) / 4)
         normalization.moving_variance.assign(rng.uniform(0.5, 2, size=8))
     opened = checkpoint.Checkpoint(encoder, config, Statistics(-7.0, 4.5, 10), {})
@@ -189,6 +189,21 @@ def test_the_file_describes_itself(bundle):
     json.dumps(described)
 
 
+def test_the_linear_probe_takes_a_file_at_its_own_rate(bundle, reference, tmp_path):
+    from train_lib.probe import models
+
+    path = str(tmp_path / "model.tflite")
+    shutil.copy(os.path.join(bundle[0], "float32.tflite"), path)
+    waveform = np.stack(list(generate(5, 16000, 16000).values()))
+    opened = models.open_model(path)
+    expected = reference(waveform).numpy()
+    np.testing.assert_allclose(opened.embed(waveform), expected, atol=1e-4)
+    facts = tflite_metadata.facts(path)
+    tflite_metadata.write(path, {**facts, "sample_rate": 32000})
+    assert models.open_model(path).sample_rate == 32000
+    assert models.open_model(f"{path}@8000").sample_rate == 8000
+
+
 def test_weights_stay_aligned(bundle):
     """The schema demands 16 bytes, and kernels on phones may rely on it."""
     for name in os.listdir(bundle[0]):
@@ -223,6 +238,9 @@ def test_runner_says_what_it_misses(bundle, model, tmp_path):
     (tmp_path / "other.tflite").write_bytes(b"no flatbuffer at all")
     with pytest.raises(UserError, match="must be a TFLite flatbuffer"):
         tflite_runner.Runner(str(tmp_path / "other.tflite"))
+    with pytest.raises(UserError, match="signature 'frames'.*with log_mel"):
+        front = os.path.join(bundle[0], "int8_frontend.tflite")
+        tflite_runner.signature(front, "frames")
 
 
 def test_files_of_another_model_fail_the_proof(bundle, reference):
@@ -416,7 +434,7 @@ def test_the_command_adds_a_probe_row(model, tmp_path):
     assert finished.returncode == 0, finished.stderr
     report = json.loads((output / "report.json").read_text())
     rows = {row["files"][0]: row.get("accuracy") for row in report["artefacts"]}
-    accuracy = report["saved_model_accuracy"]
+    accuracy = report["saved_model"]["accuracy"]
     assert accuracy > 2 / len(synthetic.CLASSES)
     assert abs(rows["float32.tflite"] - accuracy) < 0.02
     assert abs(rows["int8_frontend.tflite"] - accuracy) < 0.1

@@ -1,5 +1,7 @@
 """TFLite models with one waveform input, by LiteRT."""
 
+import json
+
 import numpy as np
 
 from byola_tf.errors import UserError
@@ -14,7 +16,8 @@ class TFLiteModel(AudioModel):
 
     Args:
         path: of the file.
-        sample_rate: Hz; 16 kHz when None.
+        sample_rate: Hz; when None, what a file of hub_export.tflite says, and
+            16 kHz for others.
         pooling: of windows, mean when None; or of frames, where the file
             returns them: mean+max when None.
 
@@ -58,7 +61,7 @@ class TFLiteModel(AudioModel):
         self._length = None  # that tensors are allocated for
         self._pooling = pooling
         self.name = path
-        self.sample_rate = sample_rate or DEFAULT_RATE
+        self.sample_rate = sample_rate or _own_rate(path) or DEFAULT_RATE
         self.fingerprint = fingerprint_of([path], pooling)
 
     def embed(self, waveform: np.ndarray) -> np.ndarray:
@@ -86,6 +89,20 @@ class TFLiteModel(AudioModel):
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._output)
         return output[0] if output.ndim > 1 and len(output) == 1 else output
+
+
+def _own_rate(path: str) -> int | None:
+    """The rate in the metadata `byola_tf` of hub_export.tflite, Hz."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    with open(path, "rb") as file:
+        model = schema.Model.GetRootAs(file.read())
+    for index in range(model.MetadataLength()):
+        entry = model.Metadata(index)
+        if entry.Name() == b"byola_tf":
+            facts = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+            return json.loads(facts)["sample_rate"]
+    return None
 
 
 def _listed(tensors: list[dict]) -> str:
