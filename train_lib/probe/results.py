@@ -12,11 +12,15 @@ from train_lib.probe.evaluation import Evaluation
 from train_lib.probe.presets import PRESETS
 from train_lib.probe.tasks import Fold, Task
 
+_MAX_CONFUSION_CLASSES = 256
+
 
 def scores(evaluation: Evaluation) -> dict:
     """The scores, the runs they come from and the learning rates."""
     rates = evaluation.learning_rates
     confusion = evaluation.confusion_matrix
+    if confusion is not None and len(confusion) > _MAX_CONFUSION_CLASSES:
+        confusion = None  # VoxCeleb1's 1,251 classes would be megabytes of zeros
     return {
         "metric": evaluation.metric,
         "mean": evaluation.mean,
