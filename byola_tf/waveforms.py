@@ -118,6 +118,8 @@ class Corpus:
         rng = np.random.default_rng([self._seed, 2, step])
         positions = rng.random(segments * len(chosen))
         crops = self._reader.read_crops(np.repeat(chosen, segments), positions)
+        if segments == 1:
+            return crops
         return crops.reshape(len(chosen), segments * self._unit_samples)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - the corpus lives as long as the run
