@@ -30,13 +30,14 @@ def make_config(folder, steps=8):
 
 
 class NamingReader:
-    """A reader whose crops are the numbers of their recordings."""
+    """A reader whose crops hold the numbers of their recordings."""
 
-    def __init__(self, count):
+    def __init__(self, count, unit_samples):
+        self.unit_samples = unit_samples
         self.paths = [f"{index}.wav" for index in range(count)]
 
     def read_crops(self, chosen, positions):
-        return chosen
+        return np.repeat(chosen[:, None], self.unit_samples, axis=1)
 
 
 def test_parts_of_the_corpus_are_disjoint_and_of_one_size():
@@ -44,11 +45,13 @@ def test_parts_of_the_corpus_are_disjoint_and_of_one_size():
     config.train.batch_size = 4
     read, sizes = [], set()
     for index in range(2):
-        corpus = waveforms.Corpus(config, NamingReader(19), (index, 2))
+        corpus = waveforms.Corpus(
+            config, NamingReader(19, config.unit_samples), (index, 2)
+        )
         sizes.add(corpus.steps_per_epoch)
         steps = range(20 * corpus.steps_per_epoch)
-        read.append({int(row) for step in steps for row in corpus.crops(step)})
-        epoch = np.concatenate([corpus.crops(step) for step in (0, 1)])
+        read.append({int(row[0]) for step in steps for row in corpus.crops(step)})
+        epoch = np.concatenate([corpus.crops(step)[:, 0] for step in (0, 1)])
         assert len(set(epoch)) == 8  # no recording twice in an epoch
     assert sizes == {2}
     assert not read[0] & read[1]
