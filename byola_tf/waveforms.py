@@ -117,10 +117,8 @@ class Corpus:
         segments = self._num_segments
         rng = np.random.default_rng([self._seed, 2, step])
         positions = rng.random(segments * len(chosen))
-        crops = self._reader.read_crops(np.repeat(chosen, segments), positions)
-        if segments == 1:
-            return crops
-        return crops.reshape(len(chosen), segments * self._unit_samples)
+        batch = self._reader.read_crops(np.repeat(chosen, segments), positions)
+        return batch.reshape(len(chosen), segments * self._unit_samples)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - the corpus lives as long as the run
     def _permutation(self, epoch: int) -> np.ndarray:
