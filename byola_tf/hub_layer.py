@@ -25,6 +25,12 @@ class HubLayer(keras.layers.Layer):
     `fit`) uses batch statistics, updates the moving ones and applies dropout.
     `layer.trainable` may be changed later; compile the model again afterwards.
 
+    With few clips (thousands or less) or small batches choose
+    `inference_mode=True`: the weights are trained while batch normalisation keeps
+    its moving statistics and dropout is off, so that the layers above see in `fit`
+    what they see afterwards. `encoder(waveform, training=False)` in a functional
+    model does not achieve that: Keras 3 overrides it in `fit`.
+
     Computes in float32 under any dtype policy. Under a `tf.distribute` strategy,
     make the layer inside `strategy.scope()`: batches are normalised replica by
     replica, and the moving statistics averaged, so that replicas stay equal.
@@ -37,13 +43,20 @@ class HubLayer(keras.layers.Layer):
     Args:
         path: folder of the exported model.
         trainable: whether to fine-tune it.
+        inference_mode: fine-tune with moving statistics and without dropout.
         **kwargs: `name` of the layer.
 
     Raises:
         UserError: `path` is no exported model.
     """
 
-    def __init__(self, path: str, trainable: bool = False, **kwargs):
+    def __init__(
+        self,
+        path: str,
+        trainable: bool = False,
+        inference_mode: bool = False,
+        **kwargs,
+    ):
         graph = kwargs.pop("graph", None)
         if kwargs.pop("dtype", None) not in (None, "float32"):
             raise UserError(
@@ -54,6 +67,7 @@ class HubLayer(keras.layers.Layer):
         # Keras compiles by default; here that means anew for every length of
         # clip, and training steps eight times as slow on a CPU
         self.supports_jit = False
+        self.inference_mode = inference_mode
         self.model_path = files.canonical(os.fspath(path))
         self._graph, self._exported = _open(self.model_path, graph)
         self._has_weights = False
@@ -82,7 +96,8 @@ class HubLayer(keras.layers.Layer):
 
         Args:
             waveform: float32 [batch, samples] in [-1, 1], at the model's rate.
-            training: batch statistics and dropout, if the layer is trainable.
+            training: batch statistics and dropout, if the layer is trainable and
+                not in inference mode.
 
         Returns:
             float32 [batch, embedding_size].
@@ -95,7 +110,7 @@ class HubLayer(keras.layers.Layer):
                 "a batch; divide 16-bit samples by 32768."
             )
         self._check_weights()
-        training = bool(training and self.trainable)
+        training = bool(training and self.trainable and not self.inference_mode)
         embedding = self._exported(waveform, training=training)
         if training:
             self._average_moving_statistics()
@@ -136,7 +151,12 @@ class HubLayer(keras.layers.Layer):
         config = super().get_config()
         del config["dtype"]
         graph = base64.b85encode(zlib.compress(self._graph, 9)).decode()
-        return {**config, "path": self.model_path, "graph": graph}
+        return {
+            **config,
+            "path": self.model_path,
+            "inference_mode": self.inference_mode,
+            "graph": graph,
+        }
 
 
 def _open(path: str, graph: str | None):

@@ -20,6 +20,8 @@ import tensorflow_hub as hub
 
 import byola_tf
 
+BATCH_SIZE = 16
+
 
 def read_clips(folder, sample_rate):
     """Reads the task; 5-second clips, labels as numbers, and folds."""
@@ -47,7 +49,7 @@ def main():
     parser.add_argument("model", help="folder of an exported model")
     parser.add_argument("data", help="folder of ESC-10")
     parser.add_argument("--fold", type=int, default=5, help="held out (default 5)")
-    parser.add_argument("--epochs", type=int, default=5, help="of fine-tuning")
+    parser.add_argument("--epochs", type=int, default=4, help="of fine-tuning")
     parser.add_argument("--output", default="esc10.keras", help="classifier to write")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
@@ -71,10 +73,21 @@ def main():
     frozen = head.evaluate(embedding[test], labels[test], verbose=0)[1]
     print(f"frozen encoder, linear head: {frozen:.1%}", flush=True)
 
-    encoder = byola_tf.HubLayer(options.model, trainable=True)
+    # what the head was trained on must stay: normalisation of encoder and head
+    encoder = byola_tf.HubLayer(options.model, trainable=True, inference_mode=True)
+    head.layers[0].trainable = False
     classifier = keras.Sequential([keras.Input((None,)), encoder, head])
-    compile_classifier(classifier, 1e-4).fit(
-        waveform[train], labels[train], batch_size=16, epochs=options.epochs, verbose=2
+    steps = options.epochs * -(-np.count_nonzero(train) // BATCH_SIZE)
+    # without the slow start, Adam's first steps undo what pre-training has learnt
+    learning_rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps - steps // 5, warmup_target=1e-5, warmup_steps=steps // 5
+    )
+    compile_classifier(classifier, learning_rate).fit(
+        waveform[train],
+        labels[train],
+        batch_size=BATCH_SIZE,
+        epochs=options.epochs,
+        verbose=2,
     )
     tuned = classifier.evaluate(waveform[test], labels[test], 20, verbose=0)[1]
     print(f"everything fine-tuned: {tuned:.1%}")

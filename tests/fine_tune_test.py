@@ -27,7 +27,8 @@ def test_script_fine_tunes_a_classifier(shared, tmp_path):
     )
     assert result.returncode == 0, result.stderr[-3000:]
     frozen, tuned = map(float, re.findall(r": (\d+\.\d)%", result.stdout))
-    # ten classes; a small untrained encoder
-    assert frozen > 30 and tuned > 30, result.stdout
+    # ten classes; a small untrained encoder. Fine-tuning must not spoil it
+    assert frozen > 30, result.stdout
+    assert tuned > frozen - 5, result.stdout  # four of 80 clips
     assert "calls the first held-out clip" in result.stdout
     assert (tmp_path / "esc10.keras").stat().st_size > 100_000

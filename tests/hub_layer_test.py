@@ -77,6 +77,32 @@ def test_frozen_nothing_changes_and_trainable_everything_does(exported):
 
 
 @pytest.mark.newest_smoke
+def test_inference_mode_trains_weights_and_keeps_statistics(exported, tmp_path):
+    waveform, _ = tiny_model.two_classes()
+    layer = byola_tf.HubLayer(exported, trainable=True, inference_mode=True)
+    model = classifier(layer)
+    before = {weight.path: weight.numpy() for weight in layer.weights}
+    trained = {weight.path for weight in layer.trainable_weights}
+
+    losses = fit(model)
+
+    assert losses[-1] < 0.9 * losses[0]
+    assert len(trained) == 12
+    for weight in layer.weights:
+        change = np.abs(before[weight.path] - weight.numpy()).max()
+        assert (change > 1e-4) == (weight.path in trained), weight.path
+    # what `fit` sees is what is seen afterwards
+    np.testing.assert_array_equal(
+        model(waveform, training=True), model(waveform, training=False)
+    )
+    model.save(tmp_path / "classifier.keras")
+    reloaded = keras.saving.load_model(tmp_path / "classifier.keras")
+    np.testing.assert_array_equal(
+        reloaded(waveform, training=True), model(waveform, training=False)
+    )
+
+
+@pytest.mark.newest_smoke
 def test_saved_keras_model_needs_no_exported_model(own_copy, tmp_path):
     waveform, _ = tiny_model.two_classes()
     model = classifier(byola_tf.HubLayer(own_copy, trainable=True))
