@@ -86,7 +86,7 @@ def test_inference_mode_trains_weights_and_keeps_statistics(exported, tmp_path):
 
     losses = fit(model)
 
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < losses[0]
     assert len(trained) == 12
     for weight in layer.weights:
         change = np.abs(before[weight.path] - weight.numpy()).max()
