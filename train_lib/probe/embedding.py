@@ -16,6 +16,7 @@ the statistics) and the length of a crop.
 import collections
 import concurrent.futures
 import contextlib
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -147,7 +148,7 @@ def _write(folder, task, embedder, reader, batch_size, progress) -> None:
     statistics = None
     if hasattr(embedder, "with_statistics"):
         statistics = _statistics(
-            reader, folds[0].train, embedder.config.frontend, progress
+            reader, folds[0].train, embedder.config.frontend, batch_size, progress
         )
         embedder = embedder.with_statistics(statistics.mean, statistics.std)
 
@@ -304,15 +305,22 @@ def _rows(fold: Fold) -> np.ndarray:
     return np.concatenate([fold.train, *valid, fold.test])
 
 
-def _statistics(reader, train, frontend_config, progress) -> normalize.Statistics:
+def _statistics(
+    reader, train, frontend_config, batch_size: int, progress
+) -> normalize.Statistics:
     random = np.random.default_rng(CROP_SEED)
     chosen = np.sort(random.permutation(train)[:STATISTICS_CROPS])
     accumulator = normalize.StatisticsAccumulator()
     read = reader.read(chosen, keep=True)
-    for _, crops in progress(read, len(chosen), "statistics"):
-        for crop, views in crops:
-            if "training" in views:
-                accumulator.update(log_mel_spectrogram(crop[None], frontend_config))
+    training = (
+        crop
+        for _, crops in progress(read, len(chosen), "statistics")
+        for crop, views in crops
+        if "training" in views
+    )
+    # one by one, the front end's calls take far longer than its arithmetic
+    while batch := list(itertools.islice(training, batch_size)):
+        accumulator.update(log_mel_spectrogram(np.stack(batch), frontend_config))
     return accumulator.result()
 
 
