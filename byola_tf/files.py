@@ -12,10 +12,19 @@ import tensorflow as tf
 
 def write_text(path: str, text: str) -> None:
     """Replaces the file at `path` with `text`, or leaves it as it was."""
+    _write(path, text, "w")
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Replaces the file at `path` with `content`, or leaves it as it was."""
+    _write(path, content, "wb")
+
+
+def _write(path: str, content: str | bytes, mode: str) -> None:
     temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
     try:
-        with tf.io.gfile.GFile(temporary, "w") as file:
-            file.write(text)
+        with tf.io.gfile.GFile(temporary, mode) as file:
+            file.write(content)
         tf.io.gfile.rename(temporary, path, overwrite=True)
     finally:
         if tf.io.gfile.exists(temporary):

@@ -12,7 +12,7 @@ from byola_tf.config import Config
 from train_lib.config_flag import flatten, packaged
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = ("README.md", "BUILD.md")
+PAGES = ("README.md", "BUILD.md", "docs/ablations.md")
 LAUNCHER_FLAGS = {"stack", "gpu", "help"}
 FOREIGN_FLAGS = {"no-deps", "ignore-requires-python", "logdir"}  # pip, tensorboard
 

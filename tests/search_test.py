@@ -4,12 +4,14 @@ import importlib.util
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from tests import sounds
+from train_lib import config_flag
 from train_lib.tuning import report, space, study
 
 optuna = pytest.importorskip("optuna")
@@ -21,7 +23,7 @@ def test_the_built_in_space_names_the_published_chain_and_its_values_fit():
         {name: (choice["low"] + choice["high"]) / 2 for name, choice in _published()}
     )
     values = space.suggest(trial, space.AUGMENTATION)
-    space.apply(config, values)
+    config_flag.assign(config, values)
     config.validate()
     assert config.augment.crop_mel_range == (0.65, 1.5)
     assert config.augment.mixup_ratio == 0.3
@@ -50,7 +52,7 @@ def test_a_space_of_one_s_own_has_every_kind_of_range(tmp_path):
     drawn = optuna.create_study().ask()
     values = space.suggest(drawn, space.read(str(path)))
     config = Config()
-    space.apply(config, values)
+    config_flag.assign(config, values)
     assert 1e-5 <= config.train.learning_rate <= 1e-3
     assert config.encoder.num_blocks in (1, 2, 3)
     assert config.augment.blocks in (("mixup", "fade"), ("fade",))
@@ -102,6 +104,25 @@ def test_a_study_refuses_other_settings(tmp_path):
     study.open_study(_search(tmp_path))
     with pytest.raises(UserError, match="differs in steps"):
         study.open_study(_search(tmp_path, steps=5))
+
+
+def test_a_trial_that_falls_behind_is_given_up(tmp_path, monkeypatch):
+    scores = iter([0.8] * 2 * 4 + [0.2])  # four whole trials, one that starts badly
+    trained = []
+    monkeypatch.setattr(
+        study.trainer,
+        "pretrain",
+        lambda config, folder: (
+            trained.append(config.train.steps)
+            or SimpleNamespace(checkpoint=folder, steps=config.train.steps)
+        ),
+    )
+    monkeypatch.setattr(study, "_score", lambda model, search: next(scores))
+    found = study.run(_search(tmp_path), num_trials=5)
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE"] * 4 + ["PRUNED"]
+    assert trained == [2, 4] * 4 + [2]
+    tile = "<b>1</b><span>given up early</span>"
+    assert tile in report.render(found, "train")
 
 
 def test_the_page_shows_the_best_trial_and_the_plots(tmp_path):

@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 from ml_collections import config_flags
@@ -125,6 +125,27 @@ def flatten(config, prefix: str = "") -> dict:
         else:
             leaves[prefix + field.name] = value
     return leaves
+
+
+def assign(config: Config, values: Mapping) -> None:
+    """Sets leaves of the tree.
+
+    Args:
+        config: changed in place.
+        values: by the names of `flatten`; "section.field.0" is an element of a
+            tuple.
+    """
+    for name, value in values.items():
+        *sections, field = re.sub(r"[.]\d+$", "", name).split(".")
+        owner = config
+        for section in sections:
+            owner = getattr(owner, section)
+        index = re.search(r"[.](\d+)$", name)
+        if index:
+            elements = list(getattr(owner, field))
+            elements[int(index[1])] = value
+            value = elements
+        setattr(owner, field, tuple(value) if isinstance(value, list) else value)
 
 
 def help_text() -> str:

@@ -8,7 +8,12 @@ Each row is the base configuration (`--config`, any field of which is a flag) wi
 few fields changed; all rows have the same seed, data order and budget. A row is
 trained, then probed on every task. Run again after an interruption: finished rows
 are not done again, an unfinished one goes on. The table is written after each row,
-as WORKDIR/table.md, .csv and .json, with the published averages beside it.
+as WORKDIR/table.md, .csv and .json, with the published averages beside it, and as
+WORKDIR/table.png, the differences from the first row.
+
+--budget=minutes:N gives every row as many steps as it does in N minutes, by the time
+of some steps that are trained first; the same minutes are then equal compute, while
+steps:N lets a costlier row have more of it.
 """
 
 import os
@@ -33,7 +38,22 @@ BUDGET = flags.DEFINE_string(
     "Length of a row: steps:N (of the base's batch size: a row of another one sees as "
     "many crops), epochs:N or minutes:N.",
 )
+LR = flags.DEFINE_string(
+    "lr", None, "Learning rate of the probes, as --lr of train_lib.linear_probe."
+)
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for runs and results.")
+RUNS = flags.DEFINE_string(
+    "runs",
+    None,
+    "Folder of the runs and their probes. Tables that share it train a configuration "
+    "once. Default: WORKDIR/runs.",
+)
+REPEAT_SEEDS = flags.DEFINE_list(
+    "repeat_seeds",
+    [],
+    "Trains the first row again with each of these seeds, to show what chance alone "
+    "does, e.g. 43,44.",
+)
 ROWS = flags.DEFINE_list(
     "rows", [], "Only rows whose name contains one of these, and the first one."
 )
@@ -50,29 +70,32 @@ def main() -> None:
     workdir = command.required("workdir", WORKDIR.value, "runs/augmentation")
     from train_lib.ablation import bench as benches
     from train_lib.ablation import summary
+    from train_lib.ablation.budget import Budget
+    from train_lib.probe import linear
 
     bench = benches.Bench(
         table,
         base,
         task_files,
         task_units.parse(UNIT_SECONDS.value, len(task_files)),
-        benches.Budget.parse(budget),
-        workdir,
+        Budget.parse(budget),
+        RUNS.value or os.path.join(workdir, "runs"),
+        LR.value,
+        REPEAT_SEEDS.value and linear.checked_seeds(REPEAT_SEEDS.value),
     )
     rows = bench.rows(ROWS.value)
     facts = {
-        "pre-training": f"`{base.data.pattern}`, {budget}, batch "
+        "pre-training": f"`{base.data.pattern}`, {budget}, batches of "
         f"{base.train.batch_size}, seed {base.seed}",
         "tasks": ", ".join(os.path.basename(path) for path in task_files),
     }
-    stem = os.path.join(workdir, "table")
     results = []
     for result in benches.run(bench, rows):
         results.append(result)
         summaries = summary.summarise(results)
-        summary.write(bench.definition, summaries, facts, stem)
+        summary.write(bench.definition, summaries, facts, workdir)
     print(summary.markdown(bench.definition, summaries, facts))
-    print(f"Written: {stem}.md, {stem}.csv, {stem}.json")
+    print(f"Written: table.md, .csv, .json and .png in {workdir}.")
 
 
 def cli() -> None:

@@ -1,10 +1,14 @@
-"""Trains and probes the rows of an ablation table, one after the other."""
+"""Trains and probes the rows of an ablation table, one after the other.
+
+A training run lies in a folder named after its configuration, its probes beside it:
+rows that are alike, of the same table or of others, share them.
+"""
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
-import re
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -13,51 +17,12 @@ from byola_tf import files
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
-from train_lib import progress, trainer
+from train_lib import config_flag, progress, trainer
+from train_lib.ablation.budget import Budget, timed
 from train_lib.ablation.tables import TABLES, Row, Table
 from train_lib.probe import floors, linear, tasks
 
 logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """How long each row trains.
-
-    Attributes:
-        unit: "steps" of the base's batch size, "epochs" or "minutes".
-        amount: so many.
-    """
-
-    unit: str
-    amount: float
-
-    @classmethod
-    def parse(cls, text: str) -> "Budget":
-        """Reads "steps:N", "epochs:N" or "minutes:N".
-
-        Raises:
-            UserError: it is none of these.
-        """
-        match = re.fullmatch(r"(steps|epochs):(\d+)|(minutes):(\d+(?:\.\d+)?)", text)
-        amount = float((match[2] or match[4]) if match else 0)
-        if not amount:
-            raise UserError(
-                "`--budget` must be steps:N, epochs:N or minutes:N, with N above "
-                f"zero. Received: {text!r}. E.g. --budget=steps:500."
-            )
-        return cls(match[1] or match[3], amount)
-
-    def apply(self, config: Config, base_batch: int) -> None:
-        """Sets the configuration's length; every row sees as many crops."""
-        train = config.train
-        train.steps = train.seconds = None
-        if self.unit == "steps":
-            train.steps = max(1, round(self.amount * base_batch / train.batch_size))
-        elif self.unit == "epochs":
-            train.epochs = int(self.amount)
-        else:
-            train.epochs, train.seconds = 10**6, 60 * self.amount
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +35,10 @@ class Bench:
         task_files: CSVs of the tasks, each beside its audio.
         unit_seconds: length of a clip, one a task; None where the task knows.
         budget: `Budget` of a row.
-        workdir: where rows, cache and results go.
+        runs: folder of runs, probes and cache.
+        learning_rate: of the classifiers, as `linear_probe` takes it.
+        repeat_seeds: the first row is trained again with each of these, which
+            shows how much a table would differ from itself.
     """
 
     table: str
@@ -78,13 +46,15 @@ class Bench:
     task_files: Sequence[str]
     unit_seconds: Sequence[float | None]
     budget: Budget
-    workdir: str
+    runs: str
+    learning_rate: str | None = None
+    repeat_seeds: Sequence[int] = ()
 
     def rows(self, names: Sequence[str] = ()) -> Sequence[Row]:
         """The table's rows whose name contains one of `names`; the base always.
 
         Raises:
-            UserError: a name that no row contains.
+            UserError: a name that no row contains, or a repeat that is none.
         """
         table = self.definition
         for name in names:
@@ -93,11 +63,23 @@ class Bench:
                     "`--rows` must be parts of the names of rows. Received: "
                     f"{name!r}; there are {', '.join(row.name for row in table.rows)}."
                 )
-        return [
-            row
-            for index, row in enumerate(table.rows)
-            if not names or index == 0 or any(name in row.name for name in names)
+        if self.base.seed in self.repeat_seeds:
+            raise UserError(
+                "`--repeat_seeds` must be other seeds than the first row's own. "
+                f"Received: {self.base.seed}, which is --config.seed."
+            )
+        first, *others = table.rows
+        repeats = [
+            Row(
+                f"first row, seed {seed}",
+                {**first.fields, "seed": seed},
+                is_repeat=True,
+            )
+            for seed in self.repeat_seeds
         ]
+        if names:
+            others = [row for row in others if any(name in row.name for name in names)]
+        return [first, *repeats, *others]
 
     @property
     def definition(self) -> Table:
@@ -116,14 +98,13 @@ class Bench:
             UserError: the base does not go with the row.
         """
         config = Config.from_json(self.base.to_json())
-        for name, value in row.fields.items():
-            section, field = name.split(".")
-            setattr(getattr(config, section), field, value)
+        config_flag.assign(config, row.fields)
         config.data.cache_dir = config.data.cache_dir or os.path.join(
-            self.workdir, "cache"
+            self.runs, "cache"
         )
         # a row that collapses is a result, not a failure
         config.train.stop_on_collapse = False
+        config.train.keep_checkpoints = 1
         self.budget.apply(config, self.base.train.batch_size)
         try:
             return config.validate()
@@ -131,9 +112,12 @@ class Bench:
             raise UserError(f"Row {row.name!r}: {error}") from error
 
     def folder(self, row: Row) -> str:
-        """Where a row's run and results lie."""
-        name = re.sub(r"[^a-z0-9.]+", "_", row.name.lower()).strip("_")
-        return os.path.join(self.workdir, self.table, name)
+        """Where a row's run and probes lie, the same for rows that are alike."""
+        fields = config_flag.flatten(self.config(row))
+        del fields["data.cache_dir"]
+        if not row.is_trained:
+            fields["is_trained"] = False
+        return os.path.join(self.runs, _key(fields))
 
 
 def run(bench: Bench, rows: Sequence[Row]) -> Iterator[dict]:
@@ -143,54 +127,51 @@ def run(bench: Bench, rows: Sequence[Row]) -> Iterator[dict]:
         one dictionary a row as it is finished, see `measure`.
 
     Raises:
-        UserError: a task or the work directory does not fit.
+        UserError: a task or a row does not fit.
     """
     for path in bench.task_files:
         tasks.read_task(path, os.path.dirname(path) or ".")  # now, not in an hour
-    configs = [bench.config(row) for row in rows]
-    for number, (row, config) in enumerate(zip(rows, configs, strict=True), 1):
-        logger.info("Row %d of %d: %s.", number, len(rows), row.name)
-        yield measure(bench, row, config)
+    folders = [bench.folder(row) for row in rows]
+    for number, (row, folder) in enumerate(zip(rows, folders, strict=True), 1):
+        logger.info("Row %d of %d: %s, in %s.", number, len(rows), row.name, folder)
+        yield measure(bench, row)
 
 
-def measure(bench: Bench, row: Row, config: Config) -> dict:
+def measure(bench: Bench, row: Row) -> dict:
     """Trains a row, probes it on every task; what is there is not done again.
 
     Returns:
-        `name`, `published`, `steps`, `loss`, `parameters`, `embedding_size` and
-        `tasks`, a probe's result by the name of its task.
+        `name`, `published`, `fields`, `is_repeat`, `folder`, `steps`, `epochs`,
+        `loss`, `parameters`, `embedding_size` and `tasks`, a probe's result by the
+        name of its task.
     """
     folder = bench.folder(row)
-    training = _trained(row, config, folder)
+    training = _trained(row, bench.config(row), folder)
     results = {}
     for path, unit_seconds in zip(bench.task_files, bench.unit_seconds, strict=True):
-        result = _probed(row, config, training, folder, path, unit_seconds)
+        result = _probed(bench, row, training["checkpoint"], path, unit_seconds)
         results[result["task"]] = result
     return {
         "name": row.name,
         "published": row.published,
         "fields": dict(row.fields),
+        "is_repeat": row.is_repeat,
+        "folder": folder,
         **training,
+        "embedding_size": next(iter(results.values()))["embedding_size"],
         "tasks": results,
     }
 
 
 def _trained(row: Row, config: Config, folder: str) -> dict:
     path = os.path.join(folder, "training.json")
-    wanted = config.to_json()
     if os.path.exists(path):
         with open(path) as file:
-            training = json.load(file)
-        if training.pop("config") != json.loads(wanted):
-            raise UserError(
-                f"`--workdir` holds row {row.name!r} of another configuration or "
-                f"budget, in {folder!r}. Received: other settings now. Use another "
-                "--workdir, or delete that folder."
-            )
-        return training
+            return json.load(file)
     keras.backend.clear_session()
     training = {"steps": 0, "epochs": 0.0, "loss": None, "checkpoint": None}
     if row.is_trained:
+        config = timed(config, folder)
         summary = trainer.pretrain(config, os.path.join(folder, "run"))
         training = {name: getattr(summary, name) for name in training}
         # probes read the end of each run, as long as the others'
@@ -200,31 +181,38 @@ def _trained(row: Row, config: Config, folder: str) -> dict:
         int(variable.value.shape.num_elements())
         for variable in encoder.trainable_variables
     )
-    training["embedding_size"] = config.encoder.embedding_size
     os.makedirs(folder, exist_ok=True)
-    text = json.dumps({"config": json.loads(wanted), **training}, indent=1)
-    files.write_text(path, text + "\n")
+    files.write_text(path, json.dumps(training, indent=1) + "\n")
     return training
 
 
-def _probed(row, config, training, folder, task_file, unit_seconds) -> dict:
+def _probed(bench: Bench, row: Row, model, task_file: str, unit_seconds) -> dict:
     """A task's result, from the row's folder or by probing now."""
     audio = os.path.dirname(task_file) or "."
+    with open(task_file, "rb") as file:
+        facts = [hashlib.sha256(file.read()).hexdigest()]
+    facts += [unit_seconds, bench.learning_rate, row.layers]
     name = tasks.read_task(task_file, audio).name
-    path = os.path.join(folder, f"{name}.json")
+    path = os.path.join(bench.folder(row), f"{name}-{_key(facts)}.json")
     if os.path.exists(path):
         with open(path) as file:
             return json.load(file)
-    model = training["checkpoint"]
     if not row.is_trained:
-        model = floors.random_encoder(config.seed, config)
+        model = floors.random_encoder(bench.base.seed, bench.config(row))
     probe = linear.linear_probe(
         model,
         task_file,
         audio,
         unit_seconds,
+        learning_rate=bench.learning_rate,
         model_name=row.name,
+        layers=row.layers,
         progress=progress.bar,
     )
     files.write_text(path, json.dumps(probe.result, indent=1) + "\n")
     return probe.result
+
+
+def _key(facts) -> str:
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -4,12 +4,17 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Sequence
 
 from scipy import stats
 
 from byola_tf import files
+from train_lib.ablation import figure
 from train_lib.ablation.tables import Table
+from train_lib.probe import significance
+
+_STEM = "table"
 
 
 def summarise(results: Sequence[dict]) -> list[dict]:
@@ -21,9 +26,9 @@ def summarise(results: Sequence[dict]) -> list[dict]:
     Returns:
         one dictionary a row: `name`, `scores` (task to mean and 95 % half width
         over classifier seeds, %), `average`, `average_ci`, `difference` from the
-        first row with `difference_ci`, `published`, `published_difference`, and
-        the facts of the training. The interval of an average takes the tasks as
-        independent, that of a difference both rows.
+        first row with `difference_ci` over the test clips, `published`,
+        `published_difference`, and the facts of the training. An interval of an
+        average takes the tasks as independent.
     """
     rows = []
     for result in results:
@@ -32,29 +37,40 @@ def summarise(results: Sequence[dict]) -> list[dict]:
             for name, probe in result["tasks"].items()
         }
         means = [mean for mean, _ in scores.values()]
-        half_widths = [half_width for _, half_width in scores.values()]
-        average_ci = None
-        if None not in half_widths:
-            average_ci = math.hypot(*half_widths) / len(half_widths)
         rows.append(
             {
                 **{name: value for name, value in result.items() if name != "tasks"},
                 "scores": scores,
                 "average": sum(means) / len(means),
-                "average_ci": average_ci,
+                "average_ci": _of_average([width for _, width in scores.values()]),
             }
         )
     base = rows[0]
-    for row in rows:
+    for row, result in zip(rows, results, strict=True):
         row["difference"] = row["average"] - base["average"]
-        known = base["average_ci"] is not None and row["average_ci"] is not None
-        row["difference_ci"] = (
-            math.hypot(row["average_ci"], base["average_ci"]) if known else None
-        )
+        widths = [
+            _paired_half_width(results[0]["tasks"][name], probe)
+            for name, probe in result["tasks"].items()
+        ]
+        row["difference_ci"] = _of_average(widths)
         row["published_difference"] = None
         if None not in (row["published"], base["published"]):
             row["published_difference"] = row["published"] - base["published"]
     return rows
+
+
+def _paired_half_width(first: dict, second: dict) -> float | None:
+    """Of a difference on a task's test clips, %; None of a multi-label task."""
+    if not (first["clips"] and second["clips"]):
+        return None
+    low, high = significance.compare(first, second).interval
+    return 100 * (high - low) / 2
+
+
+def _of_average(half_widths: Sequence[float | None]) -> float | None:
+    if None in half_widths:
+        return None
+    return math.hypot(*half_widths) / len(half_widths)
 
 
 def agreement(rows: Sequence[dict]) -> str:
@@ -83,61 +99,85 @@ def agreement(rows: Sequence[dict]) -> str:
     )
 
 
-def write(table: Table, rows: Sequence[dict], facts: dict, stem: str) -> None:
-    """Writes `stem`.md, .csv and .json.
+def chance(rows: Sequence[dict]) -> str:
+    """What the first row's repeats with other seeds differ by, in words."""
+    repeats = [row["difference"] for row in rows if row["is_repeat"]]
+    if not repeats:
+        return ""
+    return (
+        "The first row trained with other seeds differs from itself by "
+        f"{', '.join(f'{difference:+.1f}' for difference in repeats)}: differences "
+        "of that size may be chance."
+    )
+
+
+def write(table: Table, rows: Sequence[dict], facts: dict, folder: str) -> None:
+    """Writes table.md, .csv, .json and .png.
 
     Args:
         table: `Table`.
         rows: see `summarise`.
         facts: what was trained and how long, name to text.
-        stem: path without suffix.
+        folder: where to.
     """
+    os.makedirs(folder, exist_ok=True)
+    stem = os.path.join(folder, _STEM)
     files.write_text(f"{stem}.md", markdown(table, rows, facts))
     files.write_text(f"{stem}.csv", _csv(rows))
     report = {"title": table.title, "source": table.source, "facts": facts}
-    text = json.dumps({**report, "agreement": agreement(rows), "rows": rows}, indent=1)
+    report["agreement"], report["chance"] = agreement(rows), chance(rows)
+    text = json.dumps({**report, "rows": rows}, indent=1)
     files.write_text(f"{stem}.json", text + "\n")
+    if len(rows) > 1:
+        files.write_bytes(f"{stem}.png", figure.differences(table.title, rows))
 
 
 def markdown(table: Table, rows: Sequence[dict], facts: dict) -> str:
     """The table as Markdown; arguments as in `write`."""
     task_names = list(rows[0]["scores"])
+    is_published = any(row["published"] is not None for row in rows)
     columns = ["", *task_names, "average", "difference"]
-    columns += [
-        "published average*",
-        "published difference*",
-        "d",
-        "parameters",
-        "steps",
-    ]
+    if is_published:
+        columns += ["published average*", "published difference*"]
+    columns += ["d", "parameters", "steps"]
     lines = [f"# {table.title}", "", f"As in {table.source}.", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += ["", _line(columns), _line(["---", *["---:"] * (len(columns) - 1)])]
     for row in rows:
-        cells = [row["name"], *[_score(*row["scores"][name]) for name in task_names]]
         is_base = row is rows[0]
-        difference = "" if is_base else _score(row["difference"], row["difference_ci"])
-        cells += [
+        sign = "" if row["difference"] < 0 else "+"
+        cells = [
+            row["name"],
+            *[_score(*row["scores"][name]) for name in task_names],
             _score(row["average"], row["average_ci"]),
-            difference if is_base or row["difference"] < 0 else f"+{difference}",
-            _number(row["published"]),
-            "" if is_base else _number(row["published_difference"], sign="+"),
+            "" if is_base else sign + _score(row["difference"], row["difference_ci"]),
+        ]
+        if is_published:
+            cells += [
+                _number(row["published"]),
+                "" if is_base else _number(row["published_difference"], sign="+"),
+            ]
+        cells += [
             str(row["embedding_size"]),
             f"{row['parameters']:,}",
             str(row["steps"]),
         ]
         lines.append(_line(cells))
-    lines += [
-        "",
-        "Accuracy (or mAP), %; ± is the 95 % interval over classifier seeds, not over "
-        "training runs.",
-        "",
-        "\\* Published: average of nine tasks after training on FSD50K: other data, "
-        "other tasks, another scale. Only the order can be compared.",
-        "",
-        agreement(rows),
+    notes = [
+        "Accuracy (or mAP), %. ± is a 95 % interval: of a score over classifier seeds, "
+        "of a difference over resampled test clips, the same for both rows. Neither "
+        "covers another training run.",
+        chance(rows),
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    if is_published:
+        notes += [
+            "\\* Published: average of nine tasks after training on FSD50K: other "
+            "data, other tasks, another scale. Only the order can be compared.",
+            agreement(rows),
+        ]
+    for note in filter(None, notes):
+        lines += ["", note]
+    return "\n".join(lines) + "\n"
 
 
 def _csv(rows: Sequence[dict]) -> str:

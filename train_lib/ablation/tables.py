@@ -23,12 +23,16 @@ class Row:
         fields: configuration fields that differ from the base.
         published: average accuracy in the paper, %, or None.
         is_trained: False for an encoder that keeps its initial weights.
+        layers: inner layers whose features are probed instead of the embedding.
+        is_repeat: whether it is the first row again, with another seed.
     """
 
     name: str
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     published: float | None = None
     is_trained: bool = True
+    layers: Sequence[str] | None = None
+    is_repeat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +81,7 @@ def _recipe(name: str) -> Row:
 TABLES = {
     "augmentation": Table(
         "Augmentation blocks",
-        "TASLP table VI",
+        "TASLP table VI; rows (i) and (j) are ours",
         (
             Row(
                 "(a) mixup + RRC + RLF", _blocks("mixup", "resize_crop", "fade"), 70.32
@@ -93,10 +97,15 @@ TABLES = {
                 69.22,
             ),
             Row("(d) RRC + RLF", _blocks("resize_crop", "fade"), 69.46),
-            Row("(e) RRC + mixup (v1)", _blocks("resize_crop", "mixup"), 70.30),
+            Row("(e) mixup + RRC (v1)", _blocks("mixup", "resize_crop"), 70.30),
             Row("(f) RRC", _blocks("resize_crop"), 68.68),
             Row("(g) mixup", _blocks("mixup"), 62.47),
             Row("(h) RLF", _blocks("fade"), 57.70),
+            Row("(i) as (a), mixup of log-mels", {"augment.mixup_domain": "log"}),
+            Row(
+                "(j) as (e), mixup ratio 0.4 (v1)",
+                {**_blocks("mixup", "resize_crop"), "augment.mixup_ratio": 0.4},
+            ),
             _UNTRAINED,
         ),
     ),
@@ -113,6 +122,10 @@ TABLES = {
                 {"encoder.num_blocks": 3, "encoder.output_units": 2560},
                 68.7,
             ),
+            # the printed dimensions go with the two rows before, the printed numbers
+            # of parameters with these two
+            Row("1 block, MLP of 2048", {"encoder.num_blocks": 1}),
+            Row("3 blocks, MLP of 2048", {"encoder.num_blocks": 3}),
             Row("ResNet-18, ReGP, narrow field", _RESNET, 69.0),
             Row(
                 "ResNet-50, ReGP, narrow field",
@@ -138,7 +151,7 @@ TABLES = {
             Row("(7) temporal max", _pooling("max"), 69.9),
             Row(
                 "(8) flatten (VGGish, OpenL3, COALA)",
-                {**_pooling("flatten"), **_WITHOUT_LOCAL},
+                {**_pooling("flatten"), **_LOCAL_ONLY},
             ),
             Row(
                 "(9) global mean (COLA)",
@@ -249,8 +262,8 @@ TABLES = {
     ),
     "recipes": Table(
         "Recipes beyond the paper",
-        "the packaged configurations of these names; give minutes as the budget for "
-        "equal compute",
+        "the packaged configurations of these names, and all layers of the base as "
+        "features",
         (
             Row("base"),
             *map(
@@ -263,6 +276,7 @@ TABLES = {
                     "whole_mel",
                 ),
             ),
+            Row("multi_layer", layers=("all",)),
         ),
     ),
 }

@@ -75,18 +75,6 @@ def suggest(trial, space: Mapping[str, Mapping]) -> dict:
     return values
 
 
-def apply(config: Config, values: Mapping) -> None:
-    """Sets fields of a configuration, by the names of a space."""
-    for name, value in values.items():
-        section, field, *index = name.split(".")
-        owner = getattr(config, section)
-        if index:
-            elements = list(getattr(owner, field))
-            elements[int(index[0])] = value
-            value = elements
-        setattr(owner, field, tuple(value) if isinstance(value, list) else value)
-
-
 def _check(name: str, choice, known: Mapping) -> None:
     field, _, index = name.rpartition(".")
     default = known.get(name)

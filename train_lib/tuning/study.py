@@ -18,7 +18,7 @@ import numpy as np
 from byola_tf import files
 from byola_tf.config import Config
 from byola_tf.errors import UserError
-from train_lib import progress, trainer
+from train_lib import config_flag, progress, trainer
 from train_lib.probe import linear
 from train_lib.tuning import space as spaces
 
@@ -133,7 +133,7 @@ def write_best(study, search: Search) -> None:
     if not [trial for trial in study.trials if trial.state.name == "COMPLETE"]:
         return
     config = Config.from_json(search.base.to_json())
-    spaces.apply(config, values_of(study.best_trial))
+    config_flag.assign(config, values_of(study.best_trial))
     text = _BEST.format(
         score=100 * study.best_value,
         number=study.best_trial.number,
@@ -161,7 +161,7 @@ def _value(trial, search: Search) -> float:
     values = spaces.suggest(trial, search.space)
     trial.set_user_attr("values", json.dumps(values))
     config = Config.from_json(search.base.to_json())
-    spaces.apply(config, values)
+    config_flag.assign(config, values)
     config.train.stop_on_collapse = False
     config.data.cache_dir = config.data.cache_dir or os.path.join(
         search.workdir, "cache"
