@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
-from byola_tf import files
+from byola_tf import checkpoint, files
 from byola_tf.config import Config
 from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
@@ -141,23 +141,27 @@ def measure(bench: Bench, row: Row) -> dict:
     """Trains a row, probes it on every task; what is there is not done again.
 
     Returns:
-        `name`, `published`, `fields`, `is_repeat`, `folder`, `steps`, `epochs`,
-        `loss`, `parameters`, `embedding_size` and `tasks`, a probe's result by the
-        name of its task.
+        `name`, `published`, `fields`, `is_repeat`, `steps`, `epochs`, `loss`,
+        `parameters`, `checkpoint`, `embedding_size` and `tasks`, a probe's result
+        by the name of its task.
     """
     folder = bench.folder(row)
     training = _trained(row, bench.config(row), folder)
+    model = None
+    if row.is_trained:
+        # the end of the run, as long as the others', not its best checkpoint
+        model = checkpoint.step_folder(_run_folder(folder), training["steps"])
     results = {}
     for path, unit_seconds in zip(bench.task_files, bench.unit_seconds, strict=True):
-        result = _probed(bench, row, training["checkpoint"], path, unit_seconds)
+        result = _probed(bench, row, model, path, unit_seconds)
         results[result["task"]] = result
     return {
         "name": row.name,
         "published": row.published,
         "fields": dict(row.fields),
         "is_repeat": row.is_repeat,
-        "folder": folder,
         **training,
+        "checkpoint": model,
         "embedding_size": next(iter(results.values()))["embedding_size"],
         "tasks": results,
     }
@@ -169,13 +173,11 @@ def _trained(row: Row, config: Config, folder: str) -> dict:
         with open(path) as file:
             return json.load(file)
     keras.backend.clear_session()
-    training = {"steps": 0, "epochs": 0.0, "loss": None, "checkpoint": None}
+    training = {"steps": 0, "epochs": 0.0, "loss": None}
     if row.is_trained:
         config = timed(config, folder)
-        summary = trainer.pretrain(config, os.path.join(folder, "run"))
+        summary = trainer.pretrain(config, _run_folder(folder))
         training = {name: getattr(summary, name) for name in training}
-        # probes read the end of each run, as long as the others'
-        training["checkpoint"] = summary.checkpoint
     encoder = Encoder(config.encoder)
     training["parameters"] = sum(
         int(variable.value.shape.num_elements())
@@ -211,6 +213,10 @@ def _probed(bench: Bench, row: Row, model, task_file: str, unit_seconds) -> dict
     )
     files.write_text(path, json.dumps(probe.result, indent=1) + "\n")
     return probe.result
+
+
+def _run_folder(folder: str) -> str:
+    return os.path.join(folder, "run")
 
 
 def _key(facts) -> str:
