@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Config": "config",
     "log_mel_spectrogram": "frontend",
-    "make_views": "augment",
+    "make_views": "two_views",
     "Encoder": "encoder",
     "BYOL": "byol",
     "Embedder": "embedder",
@@ -38,6 +38,7 @@ _MODULES = (
     "normalize",
     "pipeline",
     "pooling",
+    "two_views",
     "waveform_encoder",
     "waveforms",
 )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from byola_tf import augment, frontend, normalize
+from byola_tf import frontend, normalize, two_views
 from byola_tf.config import AugmentConfig, Config
 from byola_tf.normalize import Statistics, StatisticsAccumulator
 
@@ -65,10 +65,10 @@ def make_views_dataset(
         segments = [tf.ensure_shape(log_mel, shape) for log_mel in segments]
         log_mel = segments[0]
         drawn = [
-            augment.draw_parameters(
+            two_views.draw_parameters(
                 view_seed, shape, bank_rows(bank, config.augment), config.augment
             )
-            for view_seed in augment.view_seeds([config.seed, step])
+            for view_seed in two_views.view_seeds([config.seed, step])
         ]
         backgrounds = tuple(
             gather_background(bank, parameters["background"], log_mel)
@@ -78,10 +78,10 @@ def make_views_dataset(
         return push(bank, log_mel), (views_of, backgrounds, tuple(drawn))
 
     def augmented(views_of, backgrounds, drawn):
-        pair = augment.augment_pair(
+        pair = two_views.augment_pair(
             views_of, backgrounds, drawn, config.augment, _in_parts
         )
-        views = augment.finish_views(pair, config.augment)
+        views = two_views.finish_views(pair, config.augment)
         if not with_moments:
             return views
         return views, (tf.reduce_mean(pair), tf.math.reduce_std(pair))

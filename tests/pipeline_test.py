@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from byola_tf import augment, frontend, normalize, pipeline, waveforms
+from byola_tf import frontend, normalize, pipeline, two_views, waveforms
 from byola_tf.config import AugmentConfig, Config, TrainConfig
 from byola_tf.normalize import Statistics
 from tests import sounds
@@ -53,7 +53,7 @@ def test_views_equal_make_views_with_the_last_inputs(batch_size, bank_size):
             STATISTICS,
         )
         bank = past[::-1][:bank_size]  # newest first
-        expected = augment.make_views(
+        expected = two_views.make_views(
             log_mel, bank, [config.seed, step], config.augment
         )
         np.testing.assert_allclose(found[step], np.stack(expected), atol=1e-5)

@@ -15,10 +15,10 @@ from byola_tf import (
     BYOL,
     Embedder,
     Encoder,
-    augment,
     checkpoint,
     frontend,
     pipeline,
+    two_views,
     waveforms,
 )
 from byola_tf.config import Config, TrainConfig
@@ -78,7 +78,7 @@ def _views(_):
     clips = tf.constant(rng.normal(size=(_PIPELINE_BATCH, 96, 64)), tf.float32)
     bank = tf.constant(rng.normal(size=(2048, 96, 64)), tf.float32)
     steps = itertools.count()
-    views = tf.function(lambda seed: augment.make_views(clips, bank, seed, config))
+    views = tf.function(lambda seed: two_views.make_views(clips, bank, seed, config))
 
     def call():
         views(tf.constant([0, next(steps)]))
