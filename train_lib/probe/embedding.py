@@ -76,9 +76,8 @@ def embed_task(
             f"{unit_seconds}. Use the usual length of the clips, e.g. 1.0."
         )
     _check_rate(task, embedder.sample_rate)
-    if batch_size is None:
-        batch_size = int(np.clip(AUDIO_SECONDS_PER_BATCH / unit_seconds, 1, 256))
     reader = CropReader(task, embedder.sample_rate, unit_samples, num_workers)
+    batch_size = batch_size or reader.crops_per_batch
 
     def write(folder: str) -> None:
         _write(folder, task, embedder, reader, batch_size, progress)
@@ -148,7 +147,7 @@ def _write(folder, task, embedder, reader, batch_size, progress) -> None:
     statistics = None
     if hasattr(embedder, "with_statistics"):
         statistics = _statistics(
-            reader, folds[0].train, embedder.config.frontend, batch_size, progress
+            reader, folds[0].train, embedder.config.frontend, progress
         )
         embedder = embedder.with_statistics(statistics.mean, statistics.std)
 
@@ -211,6 +210,12 @@ class CropReader:
         self._kept: dict[int, list] = {}
         self._kept_bytes = 0
         self.skipped: dict[int, str] = {}
+
+    @property
+    def crops_per_batch(self) -> int:
+        """As many as make `AUDIO_SECONDS_PER_BATCH`, at most 256."""
+        samples = AUDIO_SECONDS_PER_BATCH * self._sample_rate
+        return int(np.clip(samples // self._unit_samples, 1, 256))
 
     def read(self, rows: Sequence[int], keep: bool = False) -> Iterator[tuple]:
         """Yields (row, crops) for each row, without crops where a file is broken.
@@ -305,9 +310,7 @@ def _rows(fold: Fold) -> np.ndarray:
     return np.concatenate([fold.train, *valid, fold.test])
 
 
-def _statistics(
-    reader, train, frontend_config, batch_size: int, progress
-) -> normalize.Statistics:
+def _statistics(reader, train, frontend_config, progress) -> normalize.Statistics:
     random = np.random.default_rng(CROP_SEED)
     chosen = np.sort(random.permutation(train)[:STATISTICS_CROPS])
     accumulator = normalize.StatisticsAccumulator()
@@ -318,8 +321,9 @@ def _statistics(
         for crop, views in crops
         if "training" in views
     )
-    # one by one, the front end's calls take far longer than its arithmetic
-    while batch := list(itertools.islice(training, batch_size)):
+    # not one by one: the front end's calls take far longer than its arithmetic; and
+    # not by the embedder's batch size, whose rounding would be in the statistics
+    while batch := list(itertools.islice(training, reader.crops_per_batch)):
         accumulator.update(log_mel_spectrogram(np.stack(batch), frontend_config))
     return accumulator.result()
 
