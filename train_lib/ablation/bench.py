@@ -106,6 +106,7 @@ class Bench:
         config.train.stop_on_collapse = False
         config.train.keep_checkpoints = 1
         self.budget.apply(config, self.base.train.batch_size)
+        _fit_warmup(config, row)
         try:
             return config.validate()
         except ValueError as error:
@@ -176,6 +177,7 @@ def _trained(row: Row, config: Config, folder: str) -> dict:
     training = {"steps": 0, "epochs": 0.0, "loss": None}
     if row.is_trained:
         config = timed(config, folder)
+        _fit_warmup(config, row)
         summary = trainer.pretrain(config, _run_folder(folder))
         training = {name: getattr(summary, name) for name in training}
     encoder = Encoder(config.encoder)
@@ -213,6 +215,11 @@ def _probed(bench: Bench, row: Row, model, task_file: str, unit_seconds) -> dict
     )
     files.write_text(path, json.dumps(probe.result, indent=1) + "\n")
     return probe.result
+
+
+def _fit_warmup(config: Config, row: Row) -> None:
+    if row.warmup_share and config.train.steps:
+        config.train.warmup_steps = round(row.warmup_share * config.train.steps)
 
 
 def _run_folder(folder: str) -> str:

@@ -1,6 +1,7 @@
 """How long the rows of an ablation train."""
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -16,8 +17,6 @@ from train_lib import trainer, workdir
 
 _TIMED_STEPS = 12
 _FIRST_TIMED = 4  # the steps before it trace the graph and fill the input's buffers
-_WARMUP_SHARE = 0.05  # of a run at the most, whatever the row says
-
 _STEPS_FILE = "steps.json"
 
 
@@ -58,9 +57,7 @@ class Budget:
         train = config.train
         train.steps = train.seconds = None
         if self.unit == "steps":
-            _set_steps(
-                config, max(1, round(self.amount * base_batch / train.batch_size))
-            )
+            train.steps = max(1, round(self.amount * base_batch / train.batch_size))
         elif self.unit == "epochs":
             train.epochs = int(self.amount)
         else:
@@ -93,8 +90,7 @@ def timed(config: Config, folder: str) -> Config:
         os.makedirs(folder, exist_ok=True)
         files.write_text(path, json.dumps(found) + "\n")
     config = Config.from_json(config.to_json())
-    config.train.seconds = None
-    _set_steps(config, found["steps"])
+    config.train.seconds, config.train.steps = None, found["steps"]
     return config
 
 
@@ -108,14 +104,5 @@ def _seconds_per_step(config: Config) -> float:
         times = [entry["time"] for entry in workdir.read_log(folder)]
     keras.backend.clear_session()
     return statistics.median(
-        later - earlier
-        for earlier, later in zip(
-            times[_FIRST_TIMED:], times[_FIRST_TIMED + 1 :], strict=False
-        )
+        later - earlier for earlier, later in itertools.pairwise(times[_FIRST_TIMED:])
     )
-
-
-def _set_steps(config: Config, steps: int) -> None:
-    train = config.train
-    train.steps = steps
-    train.warmup_steps = min(train.warmup_steps, round(_WARMUP_SHARE * steps))
