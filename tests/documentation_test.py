@@ -159,4 +159,4 @@ def test_links_lead_somewhere(page):
         if link.startswith("#"):
             assert link[1:] in anchors, link
         elif "://" not in link:
-            assert (ROOT / link).exists(), link
+            assert (ROOT / page).parent.joinpath(link).exists(), link
