@@ -81,7 +81,7 @@ def main() -> None:
         Budget.parse(budget),
         RUNS.value or os.path.join(workdir, "runs"),
         LR.value,
-        REPEAT_SEEDS.value and linear.checked_seeds(REPEAT_SEEDS.value),
+        REPEAT_SEEDS.value and linear.checked_seeds(REPEAT_SEEDS.value, "repeat_seeds"),
     )
     rows = bench.rows(ROWS.value)
     facts = {

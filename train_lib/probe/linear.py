@@ -215,16 +215,21 @@ def checked_unit_seconds(task: tasks.Task, unit_seconds: float | None) -> float:
     return unit_seconds
 
 
-def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    """Seeds as integers; raises UserError for others, or the same twice."""
+def checked_seeds(seeds: Sequence[int], name: str = "seeds") -> tuple[int, ...]:
+    """Seeds as integers; raises UserError for others, or the same twice.
+
+    Args:
+        seeds: integers, or text of them.
+        name: of the argument, in the error.
+    """
     try:
         checked = tuple(int(seed) for seed in seeds)
     except ValueError:
         checked = ()
     if not checked or len(set(checked)) < len(checked) or min(checked) < 0:
         raise UserError(
-            "`seeds` must be different integers from 0 on. Received: "
-            f"{', '.join(map(str, seeds))}. Use e.g. --seeds=42,43,44."
+            f"`{name}` must be different integers from 0 on. Received: "
+            f"{', '.join(map(str, seeds))}. Use e.g. --{name}=43,44,45."
         )
     return checked
 
