@@ -49,6 +49,10 @@ EXPECTED_FAILURES = {
     "check_estimators_dtypes": "int16",
 }
 
+# They compare to 1e-9; matrix products round by a row's place in its batch on some
+# processors (3e-8 with AVX2), so each recording has a batch of its own.
+EXACT = ("check_methods_sample_order_invariance", "check_methods_subset_invariance")
+
 
 def checks():
     estimator = AudioEmbedding()
@@ -63,9 +67,10 @@ def checks():
 @pytest.mark.parametrize("check", checks())
 def test_sklearns_checks(check, model, monkeypatch):
     monkeypatch.setenv("BYOLA_MODEL", model)
-    message = EXPECTED_FAILURES.get(check.func.__name__)
+    name = check.func.__name__
+    message = EXPECTED_FAILURES.get(name)
     if message is None:
-        check(AudioEmbedding())
+        check(AudioEmbedding(batch_size=1) if name in EXACT else AudioEmbedding())
         return
     with pytest.raises((AssertionError, UserError), match=message):
         check(AudioEmbedding())
