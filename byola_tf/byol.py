@@ -64,15 +64,17 @@ class BYOL(keras.Model):
     def online_variables(self) -> list:
         """What the gradient moves: online encoder, projector, predictor.
 
-        Without the biases that feed a batch normalisation: their gradient is
-        zero but for rounding, which Adam would turn into steps.
+        Without the biases that feed a batch normalisation, through dense layers
+        or at once: their gradient is zero but for rounding, which Adam would
+        turn into steps.
         """
         models = [self.online_encoder, self.online_projector, self.predictor]
         biases = [*self.online_encoder.inert_biases, self.online_projector.hidden.bias]
         if self.predictor is None:
             models.pop()
         else:
-            biases.append(self.predictor.hidden.bias)
+            biases += [self.online_projector.output_layer.bias]
+            biases += [self.predictor.hidden.bias]
         inert = {id(bias) for bias in biases}
         return [
             variable

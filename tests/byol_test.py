@@ -145,6 +145,34 @@ def test_optimiser_knows_only_online_variables():
     assert len(model.optimizer.variables) == 2 * online + 2
 
 
+@pytest.mark.parametrize("predictor", [True, False])
+def test_what_is_trained_is_what_changes_the_loss(predictor):
+    config = small_config()
+    config.byol.predictor, config.byol.ema_decay = predictor, 1.0
+    config.byol.predictor, config.byol.ema_decay = predictor, 1.0
+    config.train.learning_rate = config.encoder.dropout = 0.0
+    keras.utils.set_random_seed(0)
+    model = BYOL(config)
+    model.compile()
+    train_step = tf.function(model.train_step)
+
+    def loss():
+        return float(train_step(random_views())["loss"])
+
+    networks = [model.online_encoder, model.online_projector, model.predictor]
+    trained = {variable.path for variable in model.online_variables}
+    before, effective, random = loss(), set(), np.random.default_rng(0)
+    for network in filter(None, networks):
+        for variable in network.trainable_variables:
+            value = variable.numpy()
+            variable.assign(value + random.normal(size=value.shape))
+            if abs(loss() - before) > 1e-4:
+                effective.add(variable.path)
+            variable.assign(value)
+    assert loss() == pytest.approx(before, abs=1e-6)
+    assert trained == effective
+
+
 def test_fit_learns_a_fixed_batch():
     keras.utils.set_random_seed(0)
     model = BYOL(small_config())
