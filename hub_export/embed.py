@@ -14,8 +14,6 @@ on where it was when it is started again: what is finished is kept in OUTPUT.par
 until the table is complete. Memory grows neither with the files nor their number.
 """
 
-import logging
-
 from absl import flags
 
 from train_lib import command
@@ -40,8 +38,6 @@ WORKERS = flags.DEFINE_integer(
     "workers", 2, "Threads that decode files.", lower_bound=1
 )
 
-logger = logging.getLogger("hub_export.embed")
-
 
 def main() -> None:
     """Embeds, writes the table and says what was left out."""
@@ -54,10 +50,8 @@ def main() -> None:
         precision=PRECISION.value,
         batch_seconds=BATCH_SECONDS.value,
     )
-    if options.precision == "bfloat16" and not hardware.bfloat16_is_native():
-        logger.warning(
-            "bfloat16 is not native on this hardware: float32 would be faster."
-        )
+    if options.precision == "bfloat16":
+        hardware.warn_of_emulated_bfloat16()
     summary = corpus_embedding.embed_corpus(
         command.required("model", MODEL.value, "MODEL"),
         command.required("audio", AUDIO.value, "sounds/"),

@@ -178,6 +178,8 @@ def resolve_precision(name: str) -> str:
         "mixed_bfloat16" where bfloat16 is native, "float32" elsewhere; other
         names as they are.
     """
+    if name == "mixed_bfloat16":
+        hardware.warn_of_emulated_bfloat16()
     if name != "auto":
         return name
     return "mixed_bfloat16" if hardware.bfloat16_is_native() else "float32"
