@@ -91,6 +91,19 @@ def test_resumed_run_equals_the_uninterrupted_one(folder, finished, tmp_path):
     assert losses(path) == losses(finished[0])
 
 
+def test_a_run_in_parts_follows_the_schedules_of_the_whole(folder, tmp_path):
+    config = make_config(folder)
+    config.train.schedule = config.byol.ema_schedule = "cosine"
+    config.train.warmup_steps = 1
+    whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
+    trainer.pretrain(config, whole)
+    for until_step in (2, 5, 6):
+        summary = trainer.pretrain(config, parts, until_step)
+        assert summary.steps == until_step
+        assert os.path.isdir(summary.checkpoint)
+    assert losses(parts) == losses(whole)
+
+
 def test_finished_run_does_nothing_more(folder, finished, tmp_path):
     path = str(tmp_path / "run")
     shutil.copytree(finished[0], path)

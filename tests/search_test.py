@@ -112,15 +112,16 @@ def test_a_trial_that_falls_behind_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(
         study.trainer,
         "pretrain",
-        lambda config, folder: (
-            trained.append(config.train.steps)
-            or SimpleNamespace(checkpoint=folder, steps=config.train.steps)
+        lambda config, folder, until_step: (
+            trained.append((until_step, config.train.steps))
+            or SimpleNamespace(checkpoint=folder, steps=until_step)
         ),
     )
     monkeypatch.setattr(study, "_score", lambda model, search: next(scores))
     found = study.run(_search(tmp_path), num_trials=5)
     assert [trial.state.name for trial in found.trials] == ["COMPLETE"] * 4 + ["PRUNED"]
-    assert trained == [2, 4] * 4 + [2]
+    # the schedule's length is the whole trial's in every part
+    assert trained == [(2, 4), (4, 4)] * 4 + [(2, 4)]
     tile = "<b>1</b><span>given up early</span>"
     assert tile in report.render(found, "train")
 
@@ -158,7 +159,7 @@ def test_command_searches_and_goes_on(tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "train_lib.search", "--config=smoke"]
             + [f"--data={folder}", f"--tasks={folder}/task.csv", "--unit_seconds=1"]
-            + ["--steps=2", "--parts=2", f"--trials={trials}"]
+            + ["--steps=2", "--parts=2", "--lr=1e-3", f"--trials={trials}"]
             + [f"--workdir={tmp_path}/W", "--config.train.batch_size=4"],
             capture_output=True,
             text=True,

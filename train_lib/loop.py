@@ -83,6 +83,8 @@ class Run:
         corpus: `Corpus`.
         statistics: of the corpus.
         strategy: where the model lives.
+        until_step: stops after this step, with a checkpoint; schedules still
+            span the whole run. None: the run's last one.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Run:
         corpus,
         statistics: Statistics,
         strategy: tf.distribute.Strategy,
+        until_step: int | None = None,
     ):
         self.config, self.input_config = config, input_config
         self.corpus, self.statistics = corpus, statistics
@@ -106,6 +109,7 @@ class Run:
         )
         self.per_epoch = corpus.steps_per_epoch
         self.total_steps = config.train.steps or config.train.epochs * self.per_epoch
+        self.last_step = min(until_step or self.total_steps, self.total_steps)
         with strategy.scope():
             self.model = BYOL(config, self.total_steps)
             self.model.compile()
@@ -174,7 +178,7 @@ class Run:
         )
         bar = progress.bar(
             None,
-            None if config.train.seconds else self.total_steps,
+            None if config.train.seconds else self.last_step,
             "training",
             initial=self.step,
             unit="step",
@@ -182,7 +186,7 @@ class Run:
         )
         previous = (time.perf_counter(), self.step)
         with bar:
-            while self.step < self.total_steps and self.stopped_by == "steps":
+            while self.step < self.last_step and self.stopped_by == "steps":
                 waiting = time.perf_counter()
                 views, moments = next(batches)
                 self.input_seconds += time.perf_counter() - waiting
@@ -197,7 +201,7 @@ class Run:
                     self.guard.observe(self.step, logs)
                 if logged:
                     previous = self._record(logs, views, moments, previous, bar)
-                if self.step % self.per_epoch == 0 or self.step == self.total_steps:
+                if self._due(self.per_epoch):
                     self._end_epoch(views)
                 stop = self._must_stop(started, request)
                 if self._due(save_every) or self._probe_is_best() or stop:
@@ -206,7 +210,7 @@ class Run:
                     break
 
     def _due(self, every: int) -> bool:
-        return self.step % every == 0 or self.step == self.total_steps
+        return self.step % every == 0 or self.step == self.last_step
 
     def _must_stop(self, started, request) -> bool:
         """Whether this step is the last, for a reason other than their number."""

@@ -37,6 +37,12 @@ PARTS = flags.DEFINE_integer(
     "parts", 3, "Parts of a trial, with a probe after each.", lower_bound=1
 )
 TRIALS = flags.DEFINE_integer("trials", 20, "Trials in all.", lower_bound=1)
+LR = flags.DEFINE_string(
+    "lr",
+    None,
+    "Learning rate of the probes, as --lr of train_lib.linear_probe. A single one, "
+    "such as 1e-3, makes them several times faster.",
+)
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for study and trials.")
 
 
@@ -59,6 +65,7 @@ def main() -> None:
         steps,
         min(PARTS.value, steps),
         workdir,
+        LR.value,
     )
     found = study.run(search, TRIALS.value)
     if not [trial for trial in found.trials if trial.state.name == "COMPLETE"]:

@@ -18,13 +18,17 @@ _LISTED_FILES = 10
 logger = logging.getLogger(__name__)
 
 
-def pretrain(config: Config, work_directory: str) -> loop.Summary:
+def pretrain(
+    config: Config, work_directory: str, until_step: int | None = None
+) -> loop.Summary:
     """Pre-trains BYOL on a folder of sounds; run again, it resumes.
 
     Args:
         config: `Config`.
         work_directory: where configuration, statistics, cache, log, TensorBoard
             files and checkpoints go.
+        until_step: stops after this step of the run, with a checkpoint; called
+            again, it goes on. Schedules span the whole run, as if it had not stopped.
 
     Raises:
         UserError: the input or the work directory does not fit.
@@ -53,8 +57,15 @@ def pretrain(config: Config, work_directory: str) -> loop.Summary:
     )
     report_corpus(corpus, config)
     statistics = corpus_statistics(corpus, config, work_directory, strategy)
-    run = loop.Run(config, input_config, work_directory, corpus, statistics, strategy)
-    return run.run()
+    return loop.Run(
+        config,
+        input_config,
+        work_directory,
+        corpus,
+        statistics,
+        strategy,
+        until_step,
+    ).run()
 
 
 def _cache_dir(config: Config, work_directory: str, strategy) -> str:

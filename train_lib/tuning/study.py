@@ -54,6 +54,7 @@ class Search:
         steps: training steps of a trial.
         parts: parts in which a trial trains, with a probe after each.
         workdir: where the study, trials, cache and results go.
+        learning_rate: of the probes, as `linear_probe` takes it.
     """
 
     base: Config
@@ -63,6 +64,7 @@ class Search:
     steps: int
     parts: int
     workdir: str
+    learning_rate: str | None = None
 
 
 def open_study(search: Search):
@@ -100,6 +102,7 @@ def open_study(search: Search):
         "unit_seconds": list(search.unit_seconds),
         "steps": search.steps,
         "parts": search.parts,
+        "lr": search.learning_rate,
     }
     known = study.user_attrs.get("search")
     if known is not None and known != facts:
@@ -162,7 +165,9 @@ def _value(trial, search: Search) -> float:
     trial.set_user_attr("values", json.dumps(values))
     config = Config.from_json(search.base.to_json())
     config_flag.assign(config, values)
+    config.train.steps = search.steps
     config.train.stop_on_collapse = False
+    config.train.keep_checkpoints = 1
     config.data.cache_dir = config.data.cache_dir or os.path.join(
         search.workdir, "cache"
     )
@@ -176,8 +181,8 @@ def _value(trial, search: Search) -> float:
     folder = os.path.join(search.workdir, "trials", name)
     for part in range(1, search.parts + 1):
         keras.backend.clear_session()
-        config.train.steps = round(search.steps * part / search.parts)
-        summary = trainer.pretrain(config, folder)
+        until_step = round(search.steps * part / search.parts)
+        summary = trainer.pretrain(config, folder, until_step)
         score = _score(summary.checkpoint, search)
         logger.info(
             "Trial %d, %d steps: %.1f %%.", trial.number, summary.steps, 100 * score
@@ -197,6 +202,7 @@ def _score(model: str, search: Search) -> float:
             path,
             os.path.dirname(path) or ".",
             unit_seconds,
+            learning_rate=search.learning_rate,
             progress=progress.bar,
         ).result
         scores.append(np.mean([run["valid_score"] for run in result["runs"]]))
