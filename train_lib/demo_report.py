@@ -12,7 +12,7 @@ import byola_tf
 from byola_tf import audio, checkpoint, normalize
 from byola_tf.config import Config
 from byola_tf.errors import UserError
-from train_lib import demo_page, figures, loop, workdir
+from train_lib import demo_page, figures, workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ def assemble(
     sounds: Sounds,
     config: Config,
     output: str,
-    summary: loop.Summary,
+    summary: workdir.Summary,
     minutes: float,
     probes: dict,
     durations: Sequence[tuple[str, float]],
@@ -118,7 +118,9 @@ def _loudest_crop(path: str, config: Config) -> np.ndarray:
     return waveform[start : start + length]
 
 
-def _rows(probes: dict, summary: loop.Summary, minutes: float) -> list[demo_page.Row]:
+def _rows(
+    probes: dict, summary: workdir.Summary, minutes: float
+) -> list[demo_page.Row]:
     sizes = {name: probe.result["embedding_size"] for name, probe in probes.items()}
     return [
         demo_page.Row(
@@ -143,7 +145,7 @@ def _rows(probes: dict, summary: loop.Summary, minutes: float) -> list[demo_page
     ]
 
 
-def _lead(rows, sounds: Sounds, summary: loop.Summary) -> str:
+def _lead(rows, sounds: Sounds, summary: workdir.Summary) -> str:
     trained, untrained, log_mel = (100 * row.result["mean"] for row in rows)
     return (
         f"{sounds.description[0].upper()}{sounds.description[1:]}. After "
@@ -153,7 +155,7 @@ def _lead(rows, sounds: Sounds, summary: loop.Summary) -> str:
     )
 
 
-def _facts(sounds, config: Config, summary: loop.Summary, result: dict) -> dict:
+def _facts(sounds, config: Config, summary: workdir.Summary, result: dict) -> dict:
     return {
         "sounds": sounds.description,
         "crops seen": f"{summary.samples} of {config.data.unit_seconds:g} s "

@@ -1,7 +1,5 @@
 """The training loop: steps, records, checkpoints, reasons to stop."""
 
-import dataclasses
-import json
 import logging
 import os
 import signal
@@ -13,7 +11,6 @@ import tensorflow as tf
 from byola_tf import (
     BYOL,
     checkpoint,
-    files,
     frontend,
     normalize,
     pipeline,
@@ -38,41 +35,6 @@ _SMOOTHING = 0.98  # of the loss by which checkpoints are compared
 logger = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass
-class Summary:
-    """What a run did.
-
-    Attributes:
-        steps: steps done in total.
-        epochs: passes over the corpus, with fraction.
-        samples: crops seen in total.
-        hours: audio seen in total.
-        loss: last logged loss.
-        seconds: duration of this run's training loop.
-        samples_per_s: crops per second in this run.
-        input_wait: share of the loop's time spent waiting for input.
-        skipped_files: number of unusable files.
-        probe: best accuracy of the online probe, if there was one.
-        stopped_by: "steps", "seconds" or "probe".
-        checkpoint: the newest checkpoint's folder.
-        best_checkpoint: the best one's.
-    """
-
-    steps: int
-    epochs: float
-    samples: int
-    hours: float
-    loss: float
-    seconds: float
-    samples_per_s: float
-    input_wait: float
-    skipped_files: int
-    probe: float | None
-    stopped_by: str
-    checkpoint: str
-    best_checkpoint: str
-
-
 class Run:
     """One process's share of a run.
 
@@ -83,8 +45,6 @@ class Run:
         corpus: `Corpus`.
         statistics: of the corpus.
         strategy: where the model lives.
-        until_step: stops after this step, with a checkpoint; schedules still
-            span the whole run. None: the run's last one.
     """
 
     def __init__(
@@ -95,7 +55,6 @@ class Run:
         corpus,
         statistics: Statistics,
         strategy: tf.distribute.Strategy,
-        until_step: int | None = None,
     ):
         self.config, self.input_config = config, input_config
         self.corpus, self.statistics = corpus, statistics
@@ -109,7 +68,7 @@ class Run:
         )
         self.per_epoch = corpus.steps_per_epoch
         self.total_steps = config.train.steps or config.train.epochs * self.per_epoch
-        self.last_step = min(until_step or self.total_steps, self.total_steps)
+        self.last_step = self.total_steps
         with strategy.scope():
             self.model = BYOL(config, self.total_steps)
             self.model.compile()
@@ -130,14 +89,19 @@ class Run:
         self.input_seconds = 0.0
         self.log = self.monitor = None
 
-    def run(self) -> Summary:
+    def run(self, until_step: int | None = None) -> workdir.Summary:
         """Trains to the end, the time budget, or a request to stop.
+
+        Args:
+            until_step: stops after this step, with a checkpoint; the schedules
+                still span the whole run.
 
         Raises:
             health.Unhealthy: collapse or a lost loss; the last good checkpoint
                 is kept.
             interruption.Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
         """
+        self.last_step = min(until_step or self.total_steps, self.total_steps)
         if self.step:
             logger.info("Resuming after step %d of %d.", self.step, self.total_steps)
         if self.is_chief:
@@ -327,11 +291,11 @@ class Run:
             return "No checkpoint was written yet."
         return f"The checkpoint of step {self.saved_step} is kept."
 
-    def _summarize(self, seconds: float) -> Summary:
+    def _summarize(self, seconds: float) -> workdir.Summary:
         done = self.step - self.first_step
         samples = self.step * self.config.train.batch_size
         best = self.checkpoints.best() or {"step": self.step}
-        summary = Summary(
+        summary = workdir.Summary(
             steps=self.step,
             epochs=self.step / self.per_epoch,
             samples=samples,
@@ -347,8 +311,5 @@ class Run:
             best_checkpoint=checkpoint.step_folder(self.work_directory, best["step"]),
         )
         if self.is_chief:
-            files.write_text(
-                os.path.join(self.work_directory, "summary.json"),
-                json.dumps(dataclasses.asdict(summary), indent=2) + "\n",
-            )
+            summary.write(self.work_directory)
         return summary

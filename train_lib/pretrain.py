@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def describe(summary, workdir: str) -> str:
-    """A `loop.Summary` in words, with what to do next."""
+    """A `workdir.Summary` in words, with what to do next."""
     probe = "" if summary.probe is None else f"best probe {summary.probe:.1%}, "
     reason = {
         "seconds": "Stopped by --config.train.seconds; run again to go on.\n",

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 def pretrain(
     config: Config, work_directory: str, until_step: int | None = None
-) -> loop.Summary:
+) -> workdir.Summary:
     """Pre-trains BYOL on a folder of sounds; run again, it resumes.
 
     Args:
@@ -57,15 +57,8 @@ def pretrain(
     )
     report_corpus(corpus, config)
     statistics = corpus_statistics(corpus, config, work_directory, strategy)
-    return loop.Run(
-        config,
-        input_config,
-        work_directory,
-        corpus,
-        statistics,
-        strategy,
-        until_step,
-    ).run()
+    run = loop.Run(config, input_config, work_directory, corpus, statistics, strategy)
+    return run.run(until_step)
 
 
 def _cache_dir(config: Config, work_directory: str, strategy) -> str:

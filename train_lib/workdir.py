@@ -1,5 +1,6 @@
-"""The work directory: who owns it, and its log."""
+"""The work directory: who owns it, its log, its summary."""
 
+import dataclasses
 import json
 import os
 
@@ -10,6 +11,7 @@ from train_lib.config_flag import flatten
 
 CONFIG_FILE = "config.json"
 LOG_FILE = "train_log.jsonl"
+SUMMARY_FILE = "summary.json"
 
 # Fields that may change between two runs on the same work directory.
 _CHANGEABLE = {
@@ -114,3 +116,43 @@ def read_log(workdir: str) -> list[dict]:
                 except ValueError:
                     break
     return entries
+
+
+@dataclasses.dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        steps: steps done in total.
+        epochs: passes over the corpus, with fraction.
+        samples: crops seen in total.
+        hours: audio seen in total.
+        loss: last logged loss.
+        seconds: duration of this run's training loop.
+        samples_per_s: crops per second in this run.
+        input_wait: share of the loop's time spent waiting for input.
+        skipped_files: number of unusable files.
+        probe: best accuracy of the online probe, if there was one.
+        stopped_by: "steps", "seconds" or "probe".
+        checkpoint: the newest checkpoint's folder.
+        best_checkpoint: the best one's.
+    """
+
+    steps: int
+    epochs: float
+    samples: int
+    hours: float
+    loss: float
+    seconds: float
+    samples_per_s: float
+    input_wait: float
+    skipped_files: int
+    probe: float | None
+    stopped_by: str
+    checkpoint: str
+    best_checkpoint: str
+
+    def write(self, workdir: str) -> None:
+        """Writes `summary.json`."""
+        text = json.dumps(dataclasses.asdict(self), indent=2)
+        files.write_text(os.path.join(workdir, SUMMARY_FILE), text + "\n")
