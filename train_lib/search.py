@@ -20,6 +20,7 @@ Writes WORKDIR/best.py (a configuration) and WORKDIR/search.html.
 """
 
 import os
+import shlex
 
 from absl import flags
 
@@ -68,19 +69,21 @@ def main() -> None:
         LR.value,
     )
     found = study.run(search, TRIALS.value)
-    if not [trial for trial in found.trials if trial.state.name == "COMPLETE"]:
+    states = [trial.state.name for trial in found.trials]
+    if "COMPLETE" not in states:
         print("No trial was trained to the end: raise --trials.")
         return
     best = os.path.join(workdir, "best.py")
     train = (
-        f"python -m train_lib.pretrain --config={best} --workdir=runs/best "
-        f"--config.data.pattern={base.data.pattern!r}"
+        f"python -m train_lib.pretrain --config={shlex.quote(best)} "
+        f"--workdir=runs/best --config.data.pattern={shlex.quote(base.data.pattern)}"
     )
     path = os.path.join(workdir, "search.html")
     files.write_text(path, report.render(found, train))
     print(
-        f"Best of {len(found.trials)} trials: {100 * found.best_value:.1f} % on "
-        f"validation clips.\nPage: {path}\nTrain: {train}"
+        f"Best of {len(states) - states.count('FAIL')} trials: "
+        f"{100 * found.best_value:.1f} % on validation clips.\n"
+        f"Page: {path}\nTrain: {train}"
     )
 
 

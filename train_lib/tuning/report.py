@@ -91,9 +91,12 @@ def _plot(name: str, study) -> bytes | None:
     except (ValueError, RuntimeError, ImportError) as error:
         logger.info("%s is left out: %s", name, error)
         return None
-    first = axes.ravel()[0] if hasattr(axes, "ravel") else axes
-    figure = first.figure
-    figure.set_size_inches(9.0, 4.0)
+    panels = list(axes.ravel()) if hasattr(axes, "ravel") else [axes]
+    figure = panels[0].figure
+    figure.set_size_inches(max(9.0, 2.0 * len(panels)), 4.0)
+    if len(panels) > 1:  # a field's name is wider than its panel
+        for panel in panels:
+            panel.set_xlabel(panel.get_xlabel(), rotation=20, ha="right")
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
     pyplot.close(figure)
