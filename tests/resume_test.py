@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from byola_tf import BYOL, checkpoint
+from byola_tf.errors import UserError
 from tests import sounds
 from train_lib import replicas, trainer, training_state, workdir
 from train_lib.configs import smoke
@@ -129,6 +131,18 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     trainer.pretrain(make_config(folder, 12), path)
     assert "does not have its checksum" in caplog.text
     assert losses(path) == uninterrupted[:12]
+
+
+def test_a_checkpoint_of_another_version_says_what_to_do(folder, tmp_path, monkeypatch):
+    path = str(tmp_path / "run")
+    trainer.pretrain(make_config(folder, 2), path)
+    trained = BYOL.online_variables.fget
+    monkeypatch.setattr(
+        BYOL, "online_variables", property(lambda model: trained(model)[1:])
+    )
+    with pytest.raises(UserError, match="of another version. Start again"):
+        trainer.pretrain(make_config(folder, 4), path)
+    assert checkpoint.load(path).encoder.built
 
 
 def test_the_best_checkpoint_outlives_newer_ones(tmp_path):

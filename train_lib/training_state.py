@@ -90,7 +90,8 @@ class Checkpoints:
             its step (0 when there is none yet) and the run's state.
 
         Raises:
-            UserError: there are checkpoints, but none of them is whole.
+            UserError: there are checkpoints, but none of them is whole, or the
+                newest is another version's.
         """
         self._remove_leftovers()
         folders = checkpoint.step_folders(self._work_directory)
@@ -104,7 +105,14 @@ class Checkpoints:
                 )
                 continue
             status = self._state.read(os.path.join(folder, STATE_PREFIX))
-            status.assert_consumed()
+            try:
+                status.assert_consumed()
+            except AssertionError as error:
+                raise UserError(
+                    "A checkpoint must hold what this version trains to be resumed. "
+                    f"Received: {folder!r}, of another version. Start again in a new "
+                    "--workdir; hub_export.export still exports this one."
+                ) from error
             with open(os.path.join(folder, RUN_STATE_FILE)) as file:
                 run_state = json.load(file)
             for newer in folders[folders.index(folder) + 1 :]:
