@@ -73,8 +73,8 @@ class BYOL(keras.Model):
         if self.predictor is None:
             models.pop()
         else:
-            biases += [self.online_projector.output_layer.bias]
-            biases += [self.predictor.hidden.bias]
+            biases.append(self.online_projector.output_layer.bias)
+            biases.append(self.predictor.hidden.bias)
         inert = {id(bias) for bias in biases}
         return [
             variable

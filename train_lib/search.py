@@ -42,7 +42,7 @@ LR = flags.DEFINE_string(
     "lr",
     None,
     "Learning rate of the probes, as --lr of train_lib.linear_probe. A single one, "
-    "such as 1e-3, makes them several times faster.",
+    "such as 1e-3, saves trying seven.",
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for study and trials.")
 
