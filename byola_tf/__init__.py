@@ -13,35 +13,41 @@ _PUBLIC = {
     "Config": "config",
     "log_mel_spectrogram": "frontend",
     "make_views": "two_views",
-    "Encoder": "encoder",
+    "Encoder": "networks.encoder",
     "BYOL": "byol",
     "Embedder": "embedder",
     "load": "embedder",
     "HubLayer": "hub_layer",
     "UserError": "errors",
 }
-_MODULES = (
-    "audio",
-    "augment",
-    "backbones",
-    "byol",
-    "checkpoint",
-    "config",
-    "embedder",
-    "encoder",
-    "errors",
-    "frontend",
-    "heads",
-    "hear",
-    "hub_layer",
-    "losses",
-    "normalize",
-    "pipeline",
-    "pooling",
-    "two_views",
-    "waveform_encoder",
-    "waveforms",
-)
+_MODULES = {
+    name: name
+    for name in (
+        "audio",
+        "augment",
+        "byol",
+        "checkpoint",
+        "config",
+        "corpus",
+        "embedder",
+        "embedding",
+        "errors",
+        "frontend",
+        "hear",
+        "hub_layer",
+        "losses",
+        "networks",
+        "normalize",
+        "pipeline",
+        "two_views",
+    )
+} | {
+    # short names that programs use: byola_tf.backbones.register
+    "backbones": "networks.backbones",
+    "encoder": "networks.encoder",
+    "heads": "networks.heads",
+    "pooling": "networks.pooling",
+}
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 
@@ -49,7 +55,7 @@ def __getattr__(name: str):
     if name in _PUBLIC:
         return getattr(importlib.import_module(f"byola_tf.{_PUBLIC[name]}"), name)
     if name in _MODULES:
-        return importlib.import_module(f"byola_tf.{name}")
+        return importlib.import_module(f"byola_tf.{_MODULES[name]}")
     raise AttributeError(f"module 'byola_tf' has no attribute {name!r}")
 
 

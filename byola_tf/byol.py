@@ -6,9 +6,10 @@ Grill et al. 2020, sections 3.1 and 3.2; TASLP section III-A.
 import keras
 import tensorflow as tf
 
-from byola_tf import diagnostics, heads, losses, schedules
+from byola_tf import diagnostics, losses, schedules
 from byola_tf.config import Config
-from byola_tf.encoder import Encoder
+from byola_tf.networks import heads
+from byola_tf.networks.encoder import Encoder
 from byola_tf.optimizers import make_optimizer
 
 

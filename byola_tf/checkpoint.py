@@ -11,8 +11,8 @@ import os
 import tensorflow as tf
 
 from byola_tf.config import Config
-from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
 
 CONFIG_FILE = "config.json"

@@ -193,7 +193,7 @@ class EncoderConfig:
 
 def _geometry(encoder_config: EncoderConfig):
     # imported late: it imports Keras, which reading a configuration needs not
-    from byola_tf import backbones
+    from byola_tf.networks import backbones
 
     return backbones.geometry(encoder_config)
 

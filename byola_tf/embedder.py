@@ -6,18 +6,15 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import (
-    audio_input,
-    checkpoint,
-    long_recordings,
-    normalize,
-)
+from byola_tf import checkpoint, normalize
+from byola_tf.audio import clips
 from byola_tf.config import Config
-from byola_tf.encoder import Encoder
+from byola_tf.embedding import long_recordings
+from byola_tf.embedding.normalization_monitor import NormalizationMonitor
+from byola_tf.embedding.waveform_encoder import WaveformEncoder, timestamps
 from byola_tf.errors import UserError
-from byola_tf.normalization_monitor import NormalizationMonitor
+from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
-from byola_tf.waveform_encoder import WaveformEncoder, timestamps
 
 # audio that goes through the encoder at a time: enough to keep it busy
 _SECONDS_AT_A_TIME = 32.0
@@ -107,10 +104,10 @@ class Embedder:
         Raises:
             UserError: not audio; says what is expected.
         """
-        given = audio_input.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
         groups = self._groups(given)
         if len(groups) == 1 and not self._is_long(given[0]):
-            return self._embed(*audio_input.read_padded(given))
+            return self._embed(*clips.read_padded(given))
         vectors = np.empty([len(given), self.embedding_size], np.float32)
         for group in groups:
             members = [given[index] for index in group]
@@ -119,7 +116,7 @@ class Embedder:
                 pooling = self.config.encoder.pooling
                 vectors[group[0]] = long_recordings.pool(blocks, pooling)
             else:
-                vectors[group] = self._embed(*audio_input.read_padded(members))
+                vectors[group] = self._embed(*clips.read_padded(members))
         return tf.convert_to_tensor(vectors)
 
     def frames(self, waveform, sample_rate=None, channels: str | None = None) -> dict:
@@ -131,7 +128,7 @@ class Embedder:
             half of `frame_hop_seconds` on both sides; `num_frames` int32
             [batch], the rows that a clip has; later ones are zero.
         """
-        given = audio_input.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
         rows = {}  # index of a clip -> float32 [time, embedding_size]
         for group in self._groups(given):
             members = [given[index] for index in group]
@@ -139,7 +136,7 @@ class Embedder:
                 blocks = [block.numpy() for block in self._frame_blocks(members[0])]
                 rows[group[0]] = np.concatenate(blocks)
                 continue
-            waveforms, num_samples = audio_input.read_padded(members)
+            waveforms, num_samples = clips.read_padded(members)
             self._monitor(waveforms, num_samples.min())
             outputs = self.model.frames_padded(waveforms, num_samples)
             counts = outputs["num_frames"].numpy()
@@ -177,8 +174,8 @@ class Embedder:
         Returns:
             float32 [batch, time, mel].
         """
-        given = audio_input.as_clips(waveform, sample_rate, self.sample_rate, channels)
-        waveforms, num_samples = audio_input.read_padded(given)
+        given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
+        waveforms, num_samples = clips.read_padded(given)
         if num_samples.min() < num_samples.max():
             raise UserError(
                 "Clips must have one length for their log-mels. Received: "
@@ -199,7 +196,7 @@ class Embedder:
 
     def _groups(self, given) -> list[list[int]]:
         lengths = [clip.num_samples for clip in given]
-        return audio_input.group_by_length(lengths, self._samples_at_a_time)
+        return clips.group_by_length(lengths, self._samples_at_a_time)
 
     def _frame_blocks(self, clip):
         def frames(waveform):

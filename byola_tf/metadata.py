@@ -5,8 +5,9 @@ import json
 import keras
 import tensorflow as tf
 
-from byola_tf import backbones, frontend
+from byola_tf import frontend
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
+from byola_tf.networks import backbones
 from byola_tf.normalize import Statistics
 
 UNKNOWN_LICENCE = "unspecified: it belongs to whoever trained or imported it"

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from byola_tf import backbones
 from byola_tf.config import Config
+from byola_tf.networks import backbones
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,8 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from byola_tf import audio, audio_input, checkpoint, embedder, parallel
+from byola_tf import audio, checkpoint, embedder, parallel
+from byola_tf.audio import clips
 from byola_tf.errors import UserError
 
 
@@ -96,7 +97,7 @@ class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if isinstance(recording, str | os.PathLike):
             return audio.load(os.fspath(recording), self.sample_rate_)
         samples = np.asarray(recording)
-        return audio_input.as_clip(
+        return clips.as_clip(
             samples, self.sample_rate, self.sample_rate_, "A recording"
         ).read()
 

@@ -22,8 +22,8 @@ and with `hub.KerasLayer` frozen or trainable.
 import tensorflow as tf
 
 from byola_tf.checkpoint import Checkpoint
-from byola_tf.encoder import Encoder
-from byola_tf.waveform_encoder import WaveformEncoder
+from byola_tf.embedding.waveform_encoder import WaveformEncoder
+from byola_tf.networks.encoder import Encoder
 
 
 class ExportedModel(WaveformEncoder):

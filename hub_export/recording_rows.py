@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import (
-    audio,
-    audio_blocks,
-    audio_headers,
-    backbones,
-    long_recordings,
-)
+from byola_tf import audio
+from byola_tf.audio import blocks as audio_blocks
+from byola_tf.audio import headers
+from byola_tf.embedding import long_recordings
 from byola_tf.errors import UserError
+from byola_tf.networks import backbones
 from hub_export import length_batches
 
 _PIECE_SAMPLES = 1 << 19
@@ -218,7 +216,7 @@ def _open(path: str):
     except OSError as error:
         reason = f"it cannot be read ({error})"
         raise audio.AudioError(audio.unusable(path, reason)) from error
-    except audio_headers.BrokenAudio as error:
+    except headers.BrokenAudio as error:
         raise audio.AudioError(audio.unusable(path, str(error))) from error
 
 
@@ -226,5 +224,5 @@ def _told(path: str, source: Iterable) -> Iterator[np.ndarray]:
     """Names the file where decoding fails."""
     try:
         yield from source
-    except audio_headers.BrokenAudio as error:
+    except headers.BrokenAudio as error:
         raise audio.AudioError(audio.unusable(path, str(error))) from error

@@ -23,10 +23,12 @@ from typing import NamedTuple
 import numpy as np
 
 import byola_tf
-from byola_tf import audio, backbones, frontend, long_recordings, receptive_field
+from byola_tf import audio, frontend, receptive_field
 from byola_tf.config import Config
+from byola_tf.embedding import long_recordings
 from byola_tf.errors import UserError
-from byola_tf.pooling import pool_time
+from byola_tf.networks import backbones
+from byola_tf.networks.pooling import pool_time
 from hub_export import tflite_runner
 
 _FRAMES_AT_ONCE = 256

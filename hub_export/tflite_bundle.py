@@ -13,10 +13,10 @@ import tensorflow as tf
 
 import byola_tf
 from byola_tf import checkpoint, files
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.embedder import Embedder
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from byola_tf.waveforms import no_progress
 from hub_export import (
     mobile_model,
     tflite_clips,

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from byola_tf import audio
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from byola_tf.waveforms import no_progress
 
 MAX_CLIPS = 256
 _HELD_OUT = 4  # every fourth file proves instead of calibrating

@@ -16,8 +16,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from byola_tf.waveforms import no_progress
 from hub_export import child_process
 
 WORKER = child_process.command("hub_export.tflite_conversion")

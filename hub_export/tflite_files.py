@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from byola_tf.checkpoint import Checkpoint
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.embedder import Embedder
-from byola_tf.waveforms import no_progress
 from hub_export import mobile_model, tflite_conversion, tflite_metadata
 from hub_export.tflite_runner import ENCODER_FILE, FRONTEND_FILE
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from byola_tf import audio, audio_headers
+from byola_tf import audio
+from byola_tf.audio import graph, headers
 from tests import encoded
 
 BIT_16 = 1 / 32768
@@ -63,8 +64,8 @@ ENCODINGS = {
 def decode_in_graph(request, monkeypatch):
     """Runs `decode_op` inside tf.data, with and without tensorflow-io."""
     if request.param == "soundfile":
-        monkeypatch.setattr(audio, "_tensorflow_io_decoders", dict)
-    elif not audio._tensorflow_io_decoders():
+        monkeypatch.setattr(graph, "_tensorflow_io_decoders", dict)
+    elif not graph._tensorflow_io_decoders():
         pytest.skip("needs tensorflow-io, whose native ops do not load here")
 
     def decode(*contents):
@@ -159,7 +160,7 @@ def test_real_recordings_in_the_graph_are_the_same(shared, decode_in_graph):
 
 
 def test_tensorflow_io_decodes_what_it_decodes_right():
-    if not audio._tensorflow_io_decoders():
+    if not graph._tensorflow_io_decoders():
         pytest.skip("needs tensorflow-io, whose native ops do not load here")
     sound = encoded.tones(2)
     for container, subtype in (
@@ -171,9 +172,9 @@ def test_tensorflow_io_decodes_what_it_decodes_right():
         ("OGG", "VORBIS"),
         ("MP3", "MPEG_LAYER_III"),
     ):
-        header = audio_headers.read_header(encoded.encode(sound, container, subtype))
+        header = headers.read_header(encoded.encode(sound, container, subtype))
         assert header.is_plain, (container, subtype)
-        assert header.encoding in audio._tensorflow_io_decoders()
+        assert header.encoding in graph._tensorflow_io_decoders()
 
 
 @pytest.mark.newest_smoke
@@ -198,15 +199,15 @@ class OpsDoNotLoad:
 @pytest.mark.parametrize("module", [None, OpsDoNotLoad])
 def test_without_tensorflow_io_the_graph_decodes_with_libsndfile(module, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_io", module)
-    audio._tensorflow_io_decoders.cache_clear()
+    graph._tensorflow_io_decoders.cache_clear()
     try:
         content = encoded.encode(encoded.tones(2), "OGG")
         decoded = tf.function(audio.decode_op)(tf.constant(content), "x.ogg")
         expected = [audio.decode_bytes(content, "x.ogg")]
-        assert audio._tensorflow_io_decoders() == {}
+        assert graph._tensorflow_io_decoders() == {}
         assert_same([[part.numpy() for part in decoded]], expected, 0)
     finally:
-        audio._tensorflow_io_decoders.cache_clear()
+        graph._tensorflow_io_decoders.cache_clear()
 
 
 def test_shapes_are_known_in_the_graph():
@@ -323,7 +324,7 @@ def test_flac_of_unknown_length(decode_in_graph):
     whole = encoded.encode(encoded.tones(), "FLAC")
     streamed = encoded.mend(whole, 21, bytes([whole[21] & 0xF0]) + bytes(4))
     expected = [audio.decode_bytes(whole, "x")]
-    assert audio_headers.read_header(streamed).num_samples is None
+    assert headers.read_header(streamed).num_samples is None
     assert_same([audio.decode_bytes(streamed, "x")], expected, 0)
     assert_same(decode_in_graph(streamed), expected, 0)
 

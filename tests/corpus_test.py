@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from byola_tf import audio, folder, pipeline, waveforms
+from byola_tf import audio, pipeline
 from byola_tf.config import Config
+from byola_tf.corpus import corpus as waveforms
+from byola_tf.corpus import folder
 from byola_tf.errors import UserError
 from train_lib.doctor import examination, findings, leakage, measurement, report
 from train_lib.doctor import schedule as schedule_lib

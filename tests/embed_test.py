@@ -170,7 +170,7 @@ def test_unequal_clips_equal_one_by_one(embedder):
 
 
 def test_blocks_of_a_file_are_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("byola_tf.audio_blocks._BLOCK_FRAMES", 10_007)
+    monkeypatch.setattr("byola_tf.audio.blocks._BLOCK_FRAMES", 10_007)
     stereo = np.random.default_rng(0).normal(0, 0.1, (100_000, 2))
     for name in ("a.wav", "a.flac", "a.ogg", "a.mp3"):
         path = str(tmp_path / name)

@@ -9,14 +9,8 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import (
-    Embedder,
-    Encoder,
-    audio,
-    audio_input,
-    checkpoint,
-    receptive_field,
-)
+from byola_tf import Embedder, Encoder, audio, checkpoint, receptive_field
+from byola_tf.audio import clips
 from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
@@ -131,7 +125,7 @@ def test_a_list_of_unequal_clips_keeps_its_order(embedder, monkeypatch):
 def test_groups_hold_similar_lengths_and_no_more_than_fits():
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, 5000, 200).tolist() + [90_000]
-    groups = audio_input.group_by_length(lengths, 20_000)
+    groups = clips.group_by_length(lengths, 20_000)
     assert sorted(sum(groups, [])) == list(range(201))
     assert groups[0] == [200]
     for group in groups[1:]:
@@ -153,7 +147,7 @@ def test_groups_hold_similar_lengths_and_no_more_than_fits():
 def test_a_long_recording_equals_the_whole_at_once(options, monkeypatch):
     opened = make_embedder(**options)
     monkeypatch.setattr(opened, "_samples_at_a_time", 32_000)
-    monkeypatch.setattr(audio_input, "_BLOCK_SAMPLES", 7001)
+    monkeypatch.setattr(clips, "_BLOCK_SAMPLES", 7001)
     for length in (32_001, 100_000, 32_000 * 3 + 1):
         whole = noise(length)[None]
         assert_same(opened(whole), opened.model(whole), 1e-6)
@@ -177,7 +171,7 @@ def test_windows_need_their_overlap(embedder, monkeypatch):
 
 
 def test_a_long_stereo_recording_of_another_rate(embedder, monkeypatch):
-    monkeypatch.setattr(audio_input, "_BLOCK_SAMPLES", 30_011)
+    monkeypatch.setattr(clips, "_BLOCK_SAMPLES", 30_011)
     stereo = np.stack([audio.to_pcm16(noise(200_003, seed)) for seed in (1, 2)], 1)
     expected = embedder(stereo, sample_rate=44100, channels="last")
     monkeypatch.setattr(embedder, "_samples_at_a_time", 32_000)
@@ -283,7 +277,7 @@ def test_what_is_no_audio_says_what_is_expected(
 
 def test_a_damaged_place_in_a_long_recording_is_found(embedder, monkeypatch):
     monkeypatch.setattr(embedder, "_samples_at_a_time", 32_000)
-    monkeypatch.setattr(audio_input, "_BLOCK_SAMPLES", 30_000)
+    monkeypatch.setattr(clips, "_BLOCK_SAMPLES", 30_000)
     waveform = noise(100_000)
     waveform[77_777] = np.nan
     with pytest.raises(UserError, match="nan at sample 77777"):

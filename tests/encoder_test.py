@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from byola_tf import Encoder, pooling
+from byola_tf import Encoder
 from byola_tf.config import EncoderConfig
+from byola_tf.networks import pooling
 from hub_export import state_dict
 
 ATOL = 1e-4

@@ -63,7 +63,7 @@ def test_signatures_and_methods_agree(trained):
     assert frames["frame_embeddings"].shape == (5, 25, 16 * 8 + 16)
     np.testing.assert_allclose(
         embedding,
-        byola_tf.pooling.pool_time(frames["frame_embeddings"]),
+        byola_tf.networks.pooling.pool_time(frames["frame_embeddings"]),
         atol=1e-5,
     )
     centres = 0.015 + 0.04 * np.arange(25)

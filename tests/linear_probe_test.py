@@ -12,8 +12,8 @@ import soundfile
 
 from byola_tf import audio, checkpoint, log_mel_spectrogram
 from byola_tf.config import Config, EncoderConfig
-from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
 from train_lib.probe import embedding, floors, tasks
 from train_lib.probe.linear import linear_probe

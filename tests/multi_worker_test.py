@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from byola_tf import waveforms
+from byola_tf.corpus import corpus as waveforms
 from tests import sounds
 from train_lib import replicas, trainer, workdir
 from train_lib.configs import smoke

@@ -7,7 +7,10 @@ import pytest
 
 from byola_tf import Embedder, Encoder, audio, frontend
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
-from byola_tf.normalization_monitor import NormalizationMonitor, NormalizationWarning
+from byola_tf.embedding.normalization_monitor import (
+    NormalizationMonitor,
+    NormalizationWarning,
+)
 from byola_tf.normalize import Statistics
 
 AUDIOSET, FSD50K = Statistics(-7.1, 4.2), Statistics(-9.66, 4.72)

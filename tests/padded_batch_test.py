@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from byola_tf import Embedder, Encoder, pooling
+from byola_tf import Embedder, Encoder
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
 from byola_tf.errors import UserError
+from byola_tf.networks import pooling
 from byola_tf.normalize import Statistics
 from hub_export import module
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from byola_tf import frontend, normalize, pipeline, two_views, waveforms
+from byola_tf import frontend, normalize, pipeline, two_views
 from byola_tf.config import AugmentConfig, Config, TrainConfig
+from byola_tf.corpus import corpus as waveforms
 from byola_tf.normalize import Statistics
 from tests import sounds
 

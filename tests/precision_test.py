@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import BYOL, checkpoint, encoder, hardware, heads, normalize
+from byola_tf import BYOL, checkpoint, hardware, normalize
 from byola_tf.config import (
     AugmentConfig,
     BYOLConfig,
@@ -17,6 +17,7 @@ from byola_tf.config import (
     EncoderConfig,
     TrainConfig,
 )
+from byola_tf.networks import encoder, heads
 from tests import sounds
 from train_lib import distribution, trainer, training_state, workdir
 from train_lib.configs import smoke

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from byola_tf import shard_format
+from byola_tf.corpus import shard_format
 from byola_tf.errors import UserError
 from tests import sounds
 from train_lib import audio_files, shards

@@ -15,8 +15,8 @@ import tensorflow as tf
 import byola_tf
 from byola_tf import checkpoint, log_mel_spectrogram
 from byola_tf.config import Config, EncoderConfig
-from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics, normalize
 from hub_export import saved_model
 from train_lib.probe import embedding, inner_layers, models, tasks

@@ -13,8 +13,8 @@ from sklearn import neighbors
 
 from byola_tf import checkpoint
 from byola_tf.config import Config, EncoderConfig
-from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
 from train_lib.probe import (
     classifier,

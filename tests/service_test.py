@@ -11,8 +11,10 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from byola_tf import audio, service, waveforms
+from byola_tf import audio
 from byola_tf.config import Config, TrainConfig
+from byola_tf.corpus import corpus as waveforms
+from byola_tf.corpus import service
 from byola_tf.errors import UserError
 from tests import sounds
 from train_lib import shards, trainer, workdir

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from byola_tf import audio, waveforms
+from byola_tf import audio
 from byola_tf.config import Config, TrainConfig
+from byola_tf.corpus import corpus as waveforms
 from byola_tf.errors import UserError
 from train_lib import trainer, workdir
 from train_lib.configs import smoke

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import Encoder, backbones, long_recordings, pooling
+from byola_tf import Encoder
 from byola_tf.config import (
     AugmentConfig,
     BYOLConfig,
@@ -14,7 +14,9 @@ from byola_tf.config import (
     EncoderConfig,
     TrainConfig,
 )
+from byola_tf.embedding import long_recordings
 from byola_tf.errors import UserError
+from byola_tf.networks import backbones, pooling
 from byola_tf.normalize import Statistics
 from tests import one_step
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from byola_tf import audio, waveforms
+from byola_tf import audio
 from byola_tf.config import Config, TrainConfig
+from byola_tf.corpus import corpus as waveforms
 from byola_tf.errors import UserError
 from tests import sounds
 

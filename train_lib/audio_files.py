@@ -7,7 +7,8 @@ import os
 
 import tensorflow as tf
 
-from byola_tf import audio, exclusion, files
+from byola_tf import audio, files
+from byola_tf.corpus import exclusion
 from byola_tf.errors import UserError
 
 logger = logging.getLogger(__name__)

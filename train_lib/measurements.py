@@ -19,9 +19,9 @@ from byola_tf import (
     frontend,
     pipeline,
     two_views,
-    waveforms,
 )
 from byola_tf.config import Config, TrainConfig
+from byola_tf.corpus import corpus as waveforms
 from byola_tf.memory import peak_memory
 from byola_tf.normalize import Statistics
 from hub_export import corpus_embedding

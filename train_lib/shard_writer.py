@@ -1,4 +1,4 @@
-"""Writes one shard of decoded audio files; see `byola_tf.shard_format`."""
+"""Writes one shard of decoded audio files; see `byola_tf.corpus.shard_format`."""
 
 import dataclasses
 import io
@@ -10,9 +10,10 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-from byola_tf import files, folder, shard_format
+from byola_tf import files
+from byola_tf.corpus import folder, shard_format
+from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
-from byola_tf.shard_format import Index, Layout
 
 TEMPORARY = "unfinished-"
 

@@ -1,4 +1,4 @@
-"""Prepares a corpus as shards; see `byola_tf.shard_format`.
+"""Prepares a corpus as shards; see `byola_tf.corpus.shard_format`.
 
 Each worker makes one shard at a time under a temporary name. A shard under its
 own name is whole, and a later run with the same files and layout keeps it.
@@ -15,9 +15,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from byola_tf import files, folder, shard_format
+from byola_tf import files
+from byola_tf.corpus import folder, shard_format
+from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
-from byola_tf.shard_format import Index, Layout
 from train_lib import audio_files, progress
 from train_lib.audio_files import Recordings
 from train_lib.shard_writer import TEMPORARY, ShardWriter

@@ -7,8 +7,9 @@ import os
 import keras
 import tensorflow as tf
 
-from byola_tf import checkpoint, pipeline, waveforms
+from byola_tf import checkpoint, pipeline
 from byola_tf.config import Config
+from byola_tf.corpus import corpus as waveforms
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from train_lib import distribution, loop, progress, workdir

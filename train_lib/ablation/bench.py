@@ -15,8 +15,8 @@ import keras
 
 from byola_tf import checkpoint, files
 from byola_tf.config import Config
-from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.networks.encoder import Encoder
 from train_lib import config_flag, progress, trainer
 from train_lib.ablation.budget import Budget, timed
 from train_lib.ablation.tables import TABLES, Row, Table

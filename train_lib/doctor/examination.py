@@ -6,8 +6,9 @@ import re
 import time
 from collections.abc import Callable, Sequence
 
-from byola_tf import audio, waveforms
+from byola_tf import audio
 from byola_tf.config import Config
+from byola_tf.corpus import corpus
 from byola_tf.errors import UserError
 from train_lib.doctor import findings, leakage, mel_profile, scan, schedule
 from train_lib.doctor.findings import Finding
@@ -53,7 +54,7 @@ def examine(
     metadata: Sequence[str] = (),
     num_workers: int = 2,
     config: Config | None = None,
-    progress: Callable = waveforms.no_progress,
+    progress: Callable = corpus.no_progress,
 ) -> Examination:
     """Examines a folder of sounds.
 

@@ -12,7 +12,8 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-from byola_tf import audio, audio_headers
+from byola_tf import audio
+from byola_tf.audio import headers
 from train_lib.doctor import signals
 
 SILENCE_DB = -60.0
@@ -120,7 +121,7 @@ def _measure_whole(result: Measurement) -> None:
         if _has_non_finite(content):
             result.fault = "non_finite"
         raise
-    stream = audio_headers.read_header(content).stream
+    stream = headers.read_header(content).stream
     with soundfile.SoundFile(io.BytesIO(stream)) as file:
         meter = _Meter(result, file)
         for start in range(0, len(mono), meter.piece):
@@ -145,8 +146,8 @@ def _measure_in_pieces(result: Measurement) -> None:
             # what is not compressed may be larger than memory: not copied
             is_wav = content[:4] in (b"RIFF", b"RIFX", b"RF64")
             try:
-                header = audio_headers.read_header(content if is_wav else content[:])
-            except audio_headers.BrokenAudio as error:
+                header = headers.read_header(content if is_wav else content[:])
+            except headers.BrokenAudio as error:
                 raise audio.AudioError(str(error)) from error
             stream = path if is_wav else io.BytesIO(header.stream)
             del header  # it holds the map

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from byola_tf import folder, frontend, pipeline, waveforms
+from byola_tf import frontend, pipeline
 from byola_tf.config import Config, FrontendConfig
+from byola_tf.corpus import corpus as waveforms
+from byola_tf.corpus import folder
 from byola_tf.normalize import Statistics
 
 

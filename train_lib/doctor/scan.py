@@ -4,7 +4,7 @@ import collections
 import concurrent.futures
 from collections.abc import Callable, Iterator, Sequence
 
-from byola_tf import waveforms
+from byola_tf.corpus import corpus
 from train_lib.doctor import measurement
 from train_lib.doctor.measurement import Measurement
 
@@ -14,7 +14,7 @@ _AHEAD = 64  # files a worker may be ahead of a slow one
 def scan(
     paths: Sequence[str],
     num_workers: int,
-    progress: Callable = waveforms.no_progress,
+    progress: Callable = corpus.no_progress,
 ) -> list[Measurement]:
     """Measures files in threads: decoding and hashing release the GIL.
 

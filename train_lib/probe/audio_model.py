@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from byola_tf.errors import UserError
-from byola_tf.pooling import pool_time
+from byola_tf.networks.pooling import pool_time
 
 POOLINGS = ("mean+max", "mean", "max")
 DEFAULT_RATE = 16000

@@ -18,7 +18,7 @@ import numpy as np
 import threadpoolctl
 from sklearn import preprocessing
 
-from byola_tf.waveforms import no_progress
+from byola_tf.corpus.corpus import no_progress
 from train_lib.probe import metrics, store
 from train_lib.probe.adam import Adam, Schedule
 

@@ -25,9 +25,9 @@ import numpy as np
 
 import byola_tf
 from byola_tf import audio, files, normalize
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
 from byola_tf.frontend import log_mel_spectrogram
-from byola_tf.waveforms import no_progress
 from train_lib.probe import store
 from train_lib.probe.store import TaskEmbeddings
 from train_lib.probe.tasks import Fold, Task

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from byola_tf import checkpoint, frontend
 from byola_tf.config import Config
-from byola_tf.encoder import Encoder
+from byola_tf.corpus.corpus import no_progress
+from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics, normalize
-from byola_tf.waveforms import no_progress
 from train_lib.probe import classifier, protocol, tasks
 from train_lib.probe.audio_model import AudioModel
 from train_lib.probe.evaluation import Evaluation, Run, concluded

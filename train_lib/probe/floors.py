@@ -5,8 +5,8 @@ import numpy as np
 
 from byola_tf.config import Config
 from byola_tf.embedder import Embedder
-from byola_tf.encoder import Encoder
 from byola_tf.frontend import log_mel_spectrogram
+from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics, normalize
 from train_lib.probe.audio_model import AudioModel, fingerprint_of
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from byola_tf import pooling as time_pooling
-from byola_tf.backbones import ConvolutionBlocks
-from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
+from byola_tf.networks import pooling as time_pooling
+from byola_tf.networks.backbones import ConvolutionBlocks
+from byola_tf.networks.encoder import Encoder
 from train_lib.probe.audio_model import POOLINGS
 
 

@@ -10,8 +10,8 @@ from importlib import metadata as packages
 import numpy as np
 
 import byola_tf
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from byola_tf.waveforms import no_progress
 from train_lib.probe import (
     embedding,
     few_shot,

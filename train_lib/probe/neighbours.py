@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from byola_tf.waveforms import no_progress
 from train_lib.probe import classifier, protocol, tasks
 from train_lib.probe.evaluation import Evaluation, Run, concluded
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from byola_tf.waveforms import no_progress
+from byola_tf.corpus.corpus import no_progress
 from train_lib.probe import classifier, tasks
 from train_lib.probe.classifier import Objective
 from train_lib.probe.evaluation import Evaluation, Run, concluded

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from byola_tf import audio
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from byola_tf.waveforms import no_progress
 from train_lib.probe import (
     classifier,
     embedding,

@@ -10,9 +10,9 @@ import tensorflow as tf
 from byola_tf import checkpoint, normalize
 from byola_tf.config import Config
 from byola_tf.embedder import Embedder
-from byola_tf.encoder import Encoder
 from byola_tf.errors import UserError
-from byola_tf.pooling import pool_time
+from byola_tf.networks.encoder import Encoder
+from byola_tf.networks.pooling import pool_time
 from train_lib.probe import floors, inner_layers
 from train_lib.probe.audio_model import AudioModel, fingerprint_of
 

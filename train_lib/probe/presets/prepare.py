@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import soundfile
 
 from byola_tf import audio, files, parallel
+from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from byola_tf.waveforms import no_progress
 from train_lib.probe import presets, task_table
 from train_lib.probe.presets import own_data
 from train_lib.probe.presets.preset import Clip, Listing, Preset

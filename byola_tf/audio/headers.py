@@ -12,7 +12,7 @@ import re
 import struct
 import zlib
 
-from byola_tf import mp3_frames
+from byola_tf.audio import mp3
 
 
 class BrokenAudio(ValueError):
@@ -54,7 +54,7 @@ def read_header(content: bytes) -> Header:
     """
     if not content:
         raise BrokenAudio("the file is empty")
-    tag = mp3_frames.id3_size(content, 0)
+    tag = mp3.id3_size(content, 0)
     stream = content[tag:] if tag else content
     if stream[:4] in _RIFF and stream[8:12] == b"WAVE":
         header = _wav_header(stream)
@@ -246,7 +246,7 @@ def _ogg_checksum(reversed_page) -> int:
 
 
 def _mp3_header(content: bytes) -> Header:
-    frames = mp3_frames.find_frames(content)
+    frames = mp3.find_frames(content)
     if frames is None:
         raise BrokenAudio("it does not decode (neither WAV, FLAC, Ogg nor MP3)")
     if frames.damage:

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from byola_tf import audio_headers
+from byola_tf.audio import headers
 
 _BLOCK_FRAMES = 1 << 19
 _LOSSY = ("mp3", "vorbis", "other")
@@ -51,7 +51,7 @@ def open_mono(path: str) -> tuple[int, Iterator[np.ndarray]]:
         else:
             content = file.read()
     try:
-        header = audio_headers.read_header(content)
+        header = headers.read_header(content)
     finally:
         if is_mapped:
             content.close()
@@ -78,7 +78,7 @@ def mono_blocks(file, encoding: str) -> Iterator:
         try:
             with Sequential(file) as opened:
                 expected = opened.frames
-                audio_headers.check_rate(opened.samplerate)
+                headers.check_rate(opened.samplerate)
                 yield opened.samplerate
                 # in pieces: no memory for samples that only the header promises
                 size = max(1, min(expected, _BLOCK_FRAMES))
@@ -91,13 +91,11 @@ def mono_blocks(file, encoding: str) -> Iterator:
                         break
         except (soundfile.SoundFileError, RuntimeError) as error:
             reason = str(error).rpartition(">: ")[2]
-            raise audio_headers.BrokenAudio(f"it does not decode ({reason})") from error
+            raise headers.BrokenAudio(f"it does not decode ({reason})") from error
     if not total:
-        raise audio_headers.BrokenAudio("it has no samples")
+        raise headers.BrokenAudio("it has no samples")
     if total < expected < 2**60:  # libsndfile's "unknown" is 2**63 - 1
-        raise audio_headers.BrokenAudio(
-            f"it is truncated: {total} of {expected} samples"
-        )
+        raise headers.BrokenAudio(f"it is truncated: {total} of {expected} samples")
 
 
 def resample_blocks(
@@ -136,7 +134,7 @@ def _mono(samples: np.ndarray, encoding: str) -> np.ndarray:
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     peak = max(mono.max(), -mono.min())
     if not peak <= max_peak(encoding):
-        raise audio_headers.BrokenAudio(
+        raise headers.BrokenAudio(
             f"its samples reach {peak:.3g} times full scale"
             if np.isfinite(peak)
             else "it has NaN or infinite samples"

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import (
-    audio,
+from byola_tf import audio
+from byola_tf.config import Config
+from byola_tf.corpus import (
     crops,
     exclusion,
     folder,
@@ -22,7 +23,6 @@ from byola_tf import (
     shards,
     tfds,
 )
-from byola_tf.config import Config
 from byola_tf.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import shard_format
 from byola_tf.config import Config
+from byola_tf.corpus import shard_format
 from byola_tf.errors import UserError
 
 _OPEN_SHARDS = 8  # read in turn by each worker

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, block, exclusion, files, parallel
+from byola_tf import audio, files, parallel
 from byola_tf.config import Config
+from byola_tf.corpus import block, exclusion
 from byola_tf.errors import UserError
 
 _SPECIFICATION = re.compile(r"(?P<name>.+?):(?P<split>[a-zA-Z][^:\[]*(\[[^\]]*\].*)?)")

@@ -20,9 +20,9 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from byola_tf import heads
 from byola_tf.config import EncoderConfig
 from byola_tf.errors import UserError
+from byola_tf.networks import heads
 
 PUBLISHED = "convolutional"
 
@@ -149,7 +149,7 @@ def make(encoder_config: EncoderConfig, dtype=None) -> keras.layers.Layer:
     if name == PUBLISHED:
         return ConvolutionBlocks(encoder_config, dtype=dtype)
     if name in ("resnet18", "resnet50"):
-        from byola_tf import resnet
+        from byola_tf.networks import resnet
 
         return resnet.ResNet(encoder_config, dtype=dtype)
     return _factory(name)(encoder_config)
@@ -169,7 +169,7 @@ def geometry(encoder_config: EncoderConfig) -> Geometry:
             stride, mel_bins, config.channels, -context, stride - 1 + context
         )
     if config.architecture in ("resnet18", "resnet50"):
-        from byola_tf import resnet
+        from byola_tf.networks import resnet
 
         return resnet.geometry(config)
     key = (config.architecture, config.n_mels)

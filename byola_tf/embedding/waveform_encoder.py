@@ -2,9 +2,10 @@
 
 import tensorflow as tf
 
-from byola_tf import backbones, frontend, metadata
+from byola_tf import frontend, metadata
 from byola_tf.config import Config
-from byola_tf.encoder import Encoder
+from byola_tf.networks import backbones
+from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
 
 

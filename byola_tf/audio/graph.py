@@ -1,100 +1,21 @@
-"""Bytes to waveforms: find, decode, mix down, resample.
+"""Decoding inside a TensorFlow graph, by tensorflow-io where it is right.
 
-The only place that knows about decoders and resamplers, so that training,
-evaluation and serving hear the same thing.
+The only module that imports tensorflow-io.
 """
 
 import functools
-import io
-import os
-import stat
 import warnings
 from collections.abc import Callable
 
 import numpy as np
-import soxr
 import tensorflow as tf
 
-from byola_tf import audio_blocks, audio_files, audio_headers
-from byola_tf.errors import UserError
-
-EXTENSIONS = audio_files.EXTENSIONS
-find_files = audio_files.find_files
-missing_wav_bytes = audio_headers.missing_wav_bytes
+from byola_tf.audio import blocks, headers
+from byola_tf.audio.decoding import AudioError, decode_bytes, unusable
 
 _ONE_SAMPLE_WAV = (
     b"RIFF&\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0@\x1f\0\0\x80>\0\0\2\0\x10\0data\2\0\0\0\0\0"
 )
-
-
-class AudioError(UserError):
-    """A file that cannot be used; the message names it and says why."""
-
-
-def load(path: str, sample_rate: int) -> np.ndarray:
-    """Reads one file as mono audio at `sample_rate`.
-
-    Args:
-        path: WAV, FLAC, Ogg Vorbis or MP3 file, any rate and channel count.
-        sample_rate: wanted rate, Hz.
-
-    Returns:
-        float32 [samples]; integer formats are scaled by their type to [-1, 1),
-        channels are averaged.
-
-    Raises:
-        AudioError: unreadable, truncated, damaged, empty, or holds non-finite
-            samples.
-    """
-    waveform, source_rate = decode(path)
-    return resample(waveform, source_rate, sample_rate)
-
-
-def decode(path: str) -> tuple[np.ndarray, int]:
-    """Reads one file as mono audio at its own rate.
-
-    Returns:
-        float32 [samples] and the sampling rate in Hz.
-
-    Raises:
-        AudioError: see `load`.
-    """
-    path = os.fspath(path)
-    try:
-        # opening a pipe waits for its writer, for ever
-        if "://" not in path and not stat.S_ISREG(os.stat(path).st_mode):
-            raise AudioError(unusable(path, "it is not a regular file"))
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = file.read()
-    except (tf.errors.OpError, OSError) as error:
-        raise AudioError(unusable(path, f"it cannot be read ({error})")) from error
-    return decode_bytes(content, path)
-
-
-def decode_bytes(content: bytes, name: str) -> tuple[np.ndarray, int]:
-    """Decodes the bytes of one audio file; `name` is for messages.
-
-    The decoder is libsndfile on every stack; `decode_op` has the reasons.
-
-    Returns:
-        float32 [samples] (mono) and the sampling rate in Hz.
-
-    Raises:
-        AudioError: see `load`.
-    """
-    try:
-        header = audio_headers.read_header(content)
-        rate, *blocks = audio_blocks.mono_blocks(
-            io.BytesIO(header.stream), header.encoding
-        )
-    except audio_headers.BrokenAudio as error:
-        raise AudioError(unusable(name, str(error))) from error
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), rate
-
-
-def unusable(path: str, reason: str) -> str:
-    """The message of an `AudioError`; the reason reads "it ..."."""
-    return f"{path!r} must be a readable audio file, but {reason}."
 
 
 def decode_op(content, name="the file") -> tuple[tf.Tensor, tf.Tensor]:
@@ -121,7 +42,7 @@ def decode_op(content, name="the file") -> tuple[tf.Tensor, tf.Tensor]:
     | MP3 without, or with a wrong one | other start, other length | | 1450 |
 
     So tensorflow-io gets the WAV, Ogg and MP3 files whose structure
-    `audio_headers` has found whole and plain. `decode_bytes` has libsndfile
+    `headers` has found whole and plain. `decode_bytes` has libsndfile
     alone: it loses in 8- and 16-bit WAV only, 0.5 ms a clip of 5 s. The op runs
     in the process that made the graph, not on workers of a tf.data service.
 
@@ -148,7 +69,7 @@ def decode_op(content, name="the file") -> tuple[tf.Tensor, tf.Tensor]:
     def by_tensorflow_io(decoder, encoding):
         waveform = tf.reduce_mean(decoder(content), axis=1)
         peak = tf.reduce_max(tf.abs(waveform))
-        is_sound = (tf.size(waveform) > 0) & (peak <= audio_blocks.max_peak(encoding))
+        is_sound = (tf.size(waveform) > 0) & (peak <= blocks.max_peak(encoding))
         reason = "it is damaged or has NaN, infinite or no samples"
         message = tf.strings.join(["`", name, f"` must be audio, but {reason}."])
         with tf.control_dependencies([tf.Assert(is_sound, [message])]):
@@ -180,8 +101,8 @@ def _decode_for_graph(content: bytes, name: bytes):
 def _choose_decoder(encodings: tuple[str, ...], content: bytes, name: bytes):
     """Index of the decoder for a file, and its rate where that is known."""
     try:
-        header = audio_headers.read_header(content)
-    except audio_headers.BrokenAudio as error:
+        header = headers.read_header(content)
+    except headers.BrokenAudio as error:
         path = name.decode(errors="replace")
         raise AudioError(unusable(path, str(error))) from error
     if header.is_plain and header.encoding in encodings:
@@ -222,33 +143,3 @@ def _tensorflow_io_decoders() -> dict[str, Callable]:
         "vorbis": native.decode_vorbis,
         "mp3": native.decode_mp3,
     }
-
-
-def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
-    """Resamples at soxr "HQ" quality.
-
-    Args:
-        waveform: float32 [samples] or [samples, channels] at `source_rate`.
-        source_rate: Hz.
-        target_rate: Hz.
-
-    Returns:
-        float32 at `target_rate`: round(samples * target_rate / source_rate)
-        samples, but at least one (a copy of the first) of what has any.
-    """
-    if source_rate == target_rate:
-        return waveform
-    resampled = soxr.resample(waveform, source_rate, target_rate, quality="HQ")
-    if not len(resampled):
-        return np.ascontiguousarray(waveform[:1])
-    return resampled
-
-
-def to_pcm16(waveform: np.ndarray) -> np.ndarray:
-    """Rounds float [-1, 1) to int16, clipping what lies outside."""
-    return np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def from_pcm16(samples: np.ndarray) -> np.ndarray:
-    """Scales int16 to float32 [-1, 1)."""
-    return samples.astype(np.float32) / np.float32(32768.0)

@@ -9,8 +9,8 @@ stem and mel whole in the last one.
 import keras
 import tensorflow as tf
 
-from byola_tf import heads
 from byola_tf.config import EncoderConfig
+from byola_tf.networks import heads
 
 _DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 _WIDTHS = (64, 128, 256, 512)
@@ -23,7 +23,7 @@ _NARROW = ((1, 1), (2, 2), (1, 1), (2, 2), (2, 2), (2, 1))
 
 def geometry(encoder_config: EncoderConfig):
     """Shape of the features; see `backbones.Geometry`."""
-    from byola_tf.backbones import Geometry
+    from byola_tf.networks.backbones import Geometry
 
     name = encoder_config.architecture
     # how far the kernels of stem, pooling and stages reach, in inputs of their stage

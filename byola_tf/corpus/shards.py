@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import exclusion, shard_format, shard_reader
 from byola_tf.config import Config
+from byola_tf.corpus import exclusion, shard_format, shard_reader
+from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
-from byola_tf.shard_format import Index, Layout
 
 _THREADS = 16  # that read indexes
 _OF_RECORDINGS = ("recording", "length", "num_pieces", "first_record")

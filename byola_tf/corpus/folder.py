@@ -7,8 +7,9 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-from byola_tf import audio, block, crops, files, parallel
+from byola_tf import audio, files, parallel
 from byola_tf.config import Config
+from byola_tf.corpus import block, crops
 from byola_tf.errors import UserError
 
 _SAMPLED_FILES = 200

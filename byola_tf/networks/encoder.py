@@ -9,8 +9,8 @@ channel-minor frame features, as in published checkpoints.
 import keras
 import tensorflow as tf
 
-from byola_tf import backbones, heads, pooling
 from byola_tf.config import EncoderConfig
+from byola_tf.networks import backbones, heads, pooling
 
 
 class Encoder(keras.Model):

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from byola_tf.errors import UserError
 
-FORMAT, VERSION = "byola_tf.shards", 1
+FORMAT, VERSION = "byola_tf.corpus.shards", 1
 MANIFEST = "manifest.json"
 EXTENSION = ".tfrecord"
 _INDEX_EXTENSION = ".index.npz"

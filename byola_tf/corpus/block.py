@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from byola_tf import crops, files
+from byola_tf import files
+from byola_tf.corpus import crops
 from byola_tf.errors import UserError
 
 _SAMPLES, _INDEX = "samples.int16", "index.json"

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-from byola_tf import crops, shard_format
+from byola_tf.corpus import crops, shard_format
 from byola_tf.errors import UserError
 
 _OPEN_FILES = 256

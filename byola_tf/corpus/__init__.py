@@ -1,0 +1,1 @@
+"""Where training crops come from: folders, shards, datasets, a data service."""

@@ -1,0 +1,1 @@
+"""From samples to vectors, the one road that every door takes."""

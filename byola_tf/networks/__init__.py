@@ -1,0 +1,1 @@
+"""The networks: convolutions, ResNets, pooling, heads, and their geometry."""
