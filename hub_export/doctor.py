@@ -14,7 +14,7 @@ import sys
 from absl import flags
 
 from hub_export import environment
-from train_lib import command, progress
+from train_lib.cli import command, progress
 
 JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 TRY = flags.DEFINE_bool("try", True, "Try the parts; --notry compares versions only.")

@@ -16,7 +16,7 @@ until the table is complete. Memory grows neither with the files nor their numbe
 
 from absl import flags
 
-from train_lib import command
+from train_lib.cli import command
 
 MODEL = flags.DEFINE_string("model", None, "Exported model or checkpoint.")
 AUDIO = flags.DEFINE_string("audio", None, "Folder, glob or file to embed.")
@@ -76,7 +76,7 @@ def main() -> None:
 
 def _progress(num_files: int, num_resumed: int):
     """A bar over the files that shows how many seconds of audio a second takes."""
-    from train_lib import progress
+    from train_lib.cli import progress
 
     bar = progress.bar(None, num_files, "embedding", unit="file", initial=num_resumed)
     seconds = 0.0

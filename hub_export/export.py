@@ -30,7 +30,7 @@ from absl import flags
 
 from byola_tf import normalize
 from hub_export import archive, layouts, model_card, saved_model
-from train_lib import command
+from train_lib.cli import command
 
 WORKDIR = flags.DEFINE_string(
     "workdir",

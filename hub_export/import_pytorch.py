@@ -15,7 +15,7 @@ from absl import flags
 
 from byola_tf import metadata
 from hub_export import state_dict
-from train_lib import command
+from train_lib.cli import command
 
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The .pth file.")
 MEAN = flags.DEFINE_float("mean", None, "Mean of the log-mels.")

@@ -13,7 +13,7 @@ import json
 from absl import flags
 
 from hub_export import inspection
-from train_lib import command
+from train_lib.cli import command
 
 MODEL = flags.DEFINE_string("model", None, "The model, if not the first argument.")
 JSON = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")

@@ -14,7 +14,7 @@ that are in the files (--mean and --std set others).
 
 from absl import flags
 
-from train_lib import command, progress
+from train_lib.cli import command, progress
 
 MODEL = flags.DEFINE_string("model", None, "Exported model.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder of the files; replaced if one.")
@@ -70,13 +70,13 @@ def _generate(seed: int, num_samples: int, sample_rate: int) -> dict:
     """A clip of every class of the synthetic bank, float32 [num_samples]."""
     import numpy as np
 
-    from train_lib import synthetic
+    from train_lib.synthesis import bank
 
     seconds = max(num_samples / sample_rate, 0.25)
     clips = {}
-    for index, name in enumerate(synthetic.CLASSES):
+    for index, name in enumerate(bank.CLASSES):
         rng = np.random.default_rng([seed, index])
-        clips[name] = synthetic.generate(name, rng, seconds, sample_rate)[:num_samples]
+        clips[name] = bank.generate(name, rng, seconds, sample_rate)[:num_samples]
     return clips
 
 
@@ -92,7 +92,8 @@ def _make_probe():
             "`--probe_metadata` and `--probe_audio` must be given together. Received: "
             f"{metadata!r} and {audio!r}."
         )
-    from train_lib.probe import audio_model, linear
+    from train_lib.probe import linear
+    from train_lib.probe.models import audio_model
 
     def accuracy(model, name: str) -> dict:
         # a function: unlike an embedder, it keeps the statistics of the files

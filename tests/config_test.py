@@ -6,7 +6,7 @@ import pytest
 
 from byola_tf import Encoder
 from byola_tf.config import Config
-from train_lib import config_flag
+from train_lib.cli import config_flag
 from train_lib.configs import byola_mobile
 
 pytestmark = pytest.mark.newest_smoke

@@ -1,6 +1,6 @@
 """The measurement of decoders."""
 
-from train_lib import decoding_speed
+from train_lib.benchmark import decoding_speed
 
 
 def test_every_format_has_a_rate():

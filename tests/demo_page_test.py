@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from train_lib import demo_page, embedding_map, figures
+from train_lib.demo import page as demo_page
+from train_lib.pages import embedding_map, figures
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VOID = {"meta", "img", "br"}

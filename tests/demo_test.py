@@ -16,10 +16,10 @@ import soundfile
 import byola_tf
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import demo_report, demo_stages, labelled_folder
 from train_lib.configs import demo as demo_config
 from train_lib.configs import smoke
-from train_lib.probe import tasks
+from train_lib.demo import contents, stages
+from train_lib.probe.tasks import labelled_folder, tasks
 
 
 def make_folder(root, counts, seconds=0.5):
@@ -140,11 +140,11 @@ def test_the_shown_crop_is_the_loudest(tmp_path):
     waveform[30_000:40_000] = 0.5
     soundfile.write(tmp_path / "a.wav", waveform, 16_000, "PCM_16")
     config = demo_config.get_config()
-    crop = demo_report._loudest_crop(str(tmp_path / "a.wav"), config)
+    crop = contents._loudest_crop(str(tmp_path / "a.wav"), config)
     assert len(crop) == config.unit_samples
     assert np.count_nonzero(crop) == 10_000
     soundfile.write(tmp_path / "short.wav", waveform[35_000:40_000], 16_000, "PCM_16")
-    crop = demo_report._loudest_crop(str(tmp_path / "short.wav"), config)
+    crop = contents._loudest_crop(str(tmp_path / "short.wav"), config)
     assert len(crop) == config.unit_samples
 
 
@@ -172,23 +172,23 @@ def test_other_peoples_folders_are_left_alone(tmp_path):
     precious.parent.mkdir()
     precious.write_text("x")
     with pytest.raises(UserError, match="Choose another"):
-        demo_stages.run(str(tmp_path), clips_per_class=1)
+        stages.run(str(tmp_path), clips_per_class=1)
     assert precious.read_text() == "x"
 
     songs = tmp_path / "other" / "bank" / "song.wav"
     songs.parent.mkdir(parents=True)
     songs.write_bytes(b"x")
     with pytest.raises(UserError, match="earlier bank"):
-        demo_stages.run(str(tmp_path / "other"), clips_per_class=1)
+        stages.run(str(tmp_path / "other"), clips_per_class=1)
     assert songs.read_bytes() == b"x"
 
 
 @pytest.mark.slow
 def test_the_whole_way_on_generated_sounds(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo_stages, "BANK_SECONDS", 0.5)
+    monkeypatch.setattr(stages, "BANK_SECONDS", 0.5)
     output = str(tmp_path / "demo")
     for _ in range(2):  # the second run replaces the first
-        finished = demo_stages.run(
+        finished = stages.run(
             output, minutes=0.05, clips_per_class=30, config=smoke.get_config()
         )
     assert "Trained encoder" in finished.table
@@ -217,7 +217,7 @@ def test_the_whole_way_on_generated_sounds(tmp_path, capsys, monkeypatch):
 def test_the_whole_way_on_a_folder(tmp_path):
     make_folder(tmp_path / "sounds", {"a": 6, "bb": 6, "ccc": 5}, seconds=0.6)
     (tmp_path / "sounds" / "a" / "broken.wav").write_bytes(b"no sound")
-    finished = demo_stages.run(
+    finished = stages.run(
         str(tmp_path / "demo"),
         str(tmp_path / "sounds"),
         minutes=0.01,

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from byola_tf.config import Config
-from train_lib.config_flag import flatten, packaged
+from train_lib.cli.config_flag import flatten, packaged
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = ("README.md", "BUILD.md", "docs/ablations.md")

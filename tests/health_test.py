@@ -9,8 +9,8 @@ import pytest
 from byola_tf import diagnostics
 from byola_tf.config import Config
 from tests import sounds
-from train_lib import health, trainer
 from train_lib.configs import smoke
+from train_lib.training import health, trainer
 
 HEALTHY = {
     "loss": 2.0,

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from byola_tf.errors import UserError  # noqa: E402
-from train_lib.probe import models  # noqa: E402
+from train_lib.probe.models import opening  # noqa: E402
 
 SIZES = {
     "hidden_size": 32,
@@ -76,7 +76,7 @@ def folders(tmp_path_factory):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_embeds_each_clip_as_if_alone(folders, family):
     path, _ = folders[family]
-    model = models.open_model(path)
+    model = opening.open_model(path)
     embedding = model.embed(clips())
     assert embedding.shape == (3, 32) and embedding.dtype == np.float32
     assert np.isfinite(embedding).all() and embedding.std(axis=0).max() > 0
@@ -84,7 +84,7 @@ def test_embeds_each_clip_as_if_alone(folders, family):
     alone = np.concatenate([model.embed(clip[None]) for clip in clips()])
     np.testing.assert_allclose(embedding, alone, atol=1e-5)
     np.testing.assert_array_equal(
-        models.open_model(f"hf:{path}").embed(clips()), embedding
+        opening.open_model(f"hf:{path}").embed(clips()), embedding
     )
 
 
@@ -99,16 +99,16 @@ def test_waveform_models_see_normalised_audio_and_are_averaged(folders, family):
     frames = output.last_hidden_state.numpy()
     assert frames.shape[1] > 200
     np.testing.assert_allclose(
-        models.open_model(path).embed(waveform), frames.mean(axis=1), atol=1e-4
+        opening.open_model(path).embed(waveform), frames.mean(axis=1), atol=1e-4
     )
     np.testing.assert_allclose(
-        models.open_model(path, "mean+max").embed(waveform),
+        opening.open_model(path, "mean+max").embed(waveform),
         frames.mean(axis=1) + frames.max(axis=1),
         atol=1e-4,
     )
     first, last = (output.hidden_states[layer].mean(1).numpy() for layer in (0, 2))
     np.testing.assert_allclose(
-        models.open_model(path, layers=["0", "2"]).embed(waveform),
+        opening.open_model(path, layers=["0", "2"]).embed(waveform),
         np.concatenate([first, last], axis=1),
         atol=1e-4,
     )
@@ -121,12 +121,12 @@ def test_the_feature_extractor_of_the_folder_counts(folders, tmp_path):
         sampling_rate=8000, do_normalize=False
     )
     extractor.save_pretrained(tmp_path)
-    model = models.open_model(str(tmp_path))
+    model = opening.open_model(str(tmp_path))
     assert model.sample_rate == 8000
     with torch.no_grad():
         frames = reference(torch.from_numpy(clips())).last_hidden_state.numpy()
     np.testing.assert_allclose(model.embed(clips()), frames.mean(axis=1), atol=1e-4)
-    assert model.fingerprint != models.open_model(path).fingerprint
+    assert model.fingerprint != opening.open_model(path).fingerprint
 
 
 def test_ast_gives_its_clip_vector_or_its_patches(folders):
@@ -137,7 +137,7 @@ def test_ast_gives_its_clip_vector_or_its_patches(folders):
     with torch.no_grad():
         output = reference(**prepared)
     np.testing.assert_allclose(
-        models.open_model(path).embed(waveform),
+        opening.open_model(path).embed(waveform),
         output.pooler_output.numpy(),
         atol=1e-4,
     )
@@ -145,13 +145,13 @@ def test_ast_gives_its_clip_vector_or_its_patches(folders):
     patches = output.last_hidden_state[:, 2:].numpy()
     assert patches.shape[1] == 18
     np.testing.assert_allclose(
-        models.open_model(path, "mean").embed(waveform),
+        opening.open_model(path, "mean").embed(waveform),
         patches.mean(axis=1),
         atol=1e-4,
     )
     times = patches.reshape(3, 2, 9, 32).mean(axis=1)
     np.testing.assert_allclose(
-        models.open_model(path, "max").embed(waveform), times.max(axis=1), atol=1e-4
+        opening.open_model(path, "max").embed(waveform), times.max(axis=1), atol=1e-4
     )
 
 
@@ -166,13 +166,13 @@ def test_whisper_leaves_out_what_fills_its_window(folders):
             output = reference.get_encoder()(prepared.input_features)
         frames.append(output.last_hidden_state.numpy())
     expected = np.concatenate([frames[0], frames[1][:, :25]], axis=1).mean(axis=1)
-    embedding = models.open_model(path).embed(waveform)
+    embedding = opening.open_model(path).embed(waveform)
     np.testing.assert_allclose(embedding, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_any_length(folders, family):
-    model = models.open_model(folders[family][0])
+    model = opening.open_model(folders[family][0])
     for num_samples in (1, 300, 16001):
         embedding = model.embed(clips(2, num_samples))
         assert embedding.shape == (2, 32) and np.isfinite(embedding).all()
@@ -181,13 +181,13 @@ def test_any_length(folders, family):
 def test_bad_folders_and_layers(folders, tmp_path):
     path, _ = folders["Hubert"]
     with pytest.raises(UserError, match="numbers of hidden states, 0 to 2, or all"):
-        models.open_model(path, layers=["3"])
+        opening.open_model(path, layers=["3"])
     with pytest.raises(UserError, match="a local folder with config.json"):
-        models.open_model("hf:facebook/wav2vec2-base")
+        opening.open_model("hf:facebook/wav2vec2-base")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="a folder that transformers opens"):
-        models.open_model(str(tmp_path))
+        opening.open_model(str(tmp_path))
     text = transformers.BertConfig(**SIZES, vocab_size=50)
     transformers.BertModel(text).save_pretrained(tmp_path / "text")
     with pytest.raises(UserError, match="must take waveforms, or be AST or Whisper"):
-        models.open_model(str(tmp_path / "text"))
+        opening.open_model(str(tmp_path / "text"))

@@ -15,10 +15,12 @@ from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
-from train_lib.probe import embedding, floors, tasks
+from train_lib.probe import embedding
 from train_lib.probe.linear import linear_probe
-from train_lib.probe.presets import prepare
+from train_lib.probe.models import floors
 from train_lib.probe.results import table
+from train_lib.probe.tasks import tasks
+from train_lib.probe.tasks.presets import prepare
 
 RATE = 16000
 NUM_CLIPS = 60

@@ -13,8 +13,8 @@ import pytest
 
 from byola_tf.corpus import corpus as waveforms
 from tests import sounds
-from train_lib import replicas, trainer, workdir
 from train_lib.configs import smoke
+from train_lib.training import replicas, trainer, workdir
 
 
 @pytest.fixture(scope="module")

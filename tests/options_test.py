@@ -16,8 +16,10 @@ from byola_tf import BYOL, optimizers, schedules
 from byola_tf.config import BYOLConfig, Config, EncoderConfig, TrainConfig
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import config_flag, distribution, pretrain, trainer, workdir
+from train_lib import pretrain
+from train_lib.cli import config_flag
 from train_lib.configs import smoke
+from train_lib.training import distribution, trainer, workdir
 
 SPLITS = ("train", "valid", "test")
 
@@ -375,7 +377,7 @@ def test_patience_stops_the_run_and_the_best_probe_is_kept(
     config = probing_config(folder, 40)
     config.train.probe_patience = 2
     config.train.checkpoint_every_steps = 3
-    monkeypatch.setattr("train_lib.monitor.Monitor.epoch", lambda *_: None)
+    monkeypatch.setattr("train_lib.training.monitor.Monitor.epoch", lambda *_: None)
     path = str(tmp_path / "run")
     script = ScriptedProbe([0.5, 0.7, 0.6, 0.7])
     monkeypatch.setattr("train_lib.probe.linear.linear_probe", script)
@@ -400,7 +402,7 @@ def test_a_probe_that_cannot_run_is_refused_before_training(folder, tmp_path):
 
 
 def test_a_metadata_csv_in_this_folder_needs_no_path(folder, monkeypatch):
-    from train_lib import online_probe
+    from train_lib.training import online_probe
 
     config = Config()
     config.train.probe_metadata = "labels.csv"

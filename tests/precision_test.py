@@ -19,9 +19,9 @@ from byola_tf.config import (
 )
 from byola_tf.networks import encoder, heads
 from tests import sounds
-from train_lib import distribution, trainer, training_state, workdir
 from train_lib.configs import smoke
 from train_lib.probe import linear
+from train_lib.training import checkpoints, distribution, trainer, workdir
 
 STEPS = 200
 WINDOW = 20
@@ -204,7 +204,7 @@ def folder(tmp_path_factory):
 
 def test_loss_scaling_is_saved_and_restored(tmp_path):
     def opened(model):
-        return training_state.Checkpoints(str(tmp_path), model, 2)
+        return checkpoints.Checkpoints(str(tmp_path), model, 2)
 
     model = small_model("mixed_float16", weight_decay=0.01)
     model.optimizer.dynamic_scale.assign(64.0)

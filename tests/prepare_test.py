@@ -15,7 +15,7 @@ import pytest
 from byola_tf.corpus import shard_format
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import audio_files, shards
+from train_lib.preparation import recordings, shards
 
 LAYOUT = shards.make_layout(16000, 10.0, 1.0, "pcm")
 
@@ -247,8 +247,8 @@ def test_an_interrupt_leaves_whole_shards_only(folder, tmp_path, monkeypatch):
 def test_labels_come_from_folders_and_tables(tmp_path, caplog):
     for name in ("cat", "dog"):
         sounds.write_folder(tmp_path / "sounds" / name, 2)
-    found = audio_files.find(str(tmp_path / "sounds"))
-    assert audio_files.folder_labels(found) == {
+    found = recordings.find(str(tmp_path / "sounds"))
+    assert recordings.folder_labels(found) == {
         "cat/tone_000.wav": "cat",
         "cat/tone_001.wav": "cat",
         "dog/tone_000.wav": "dog",
@@ -274,10 +274,10 @@ def test_labels_come_from_folders_and_tables(tmp_path, caplog):
 def test_paths_are_relative_to_the_folder_that_a_glob_shares(tmp_path):
     for name in ("a", "b"):
         sounds.write_folder(tmp_path / "sounds" / name, 2)
-    found = audio_files.find(f"{tmp_path}/sounds/*/*_000.wav")
+    found = recordings.find(f"{tmp_path}/sounds/*/*_000.wav")
     assert found.root == f"{tmp_path}/sounds"
     assert found.paths == ["a/tone_000.wav", "b/tone_000.wav"]
-    found = audio_files.find(f"{tmp_path}/sounds/a/tone_001.wav")
+    found = recordings.find(f"{tmp_path}/sounds/a/tone_001.wav")
     assert found.root == f"{tmp_path}/sounds/a" and found.paths == ["tone_001.wav"]
 
 
@@ -295,7 +295,7 @@ def test_what_cannot_be_prepared_is_refused(tmp_path):
 
 
 def test_shards_follow_the_size_of_the_corpus(folder, monkeypatch):
-    found = audio_files.find(folder)
+    found = recordings.find(folder)
     assert shards.default_num_shards(found, LAYOUT) == 8
     monkeypatch.setattr(shards, "_DEFAULT_SHARD_BYTES", 2 * 19200)
     assert shards.default_num_shards(found, LAYOUT) == 10

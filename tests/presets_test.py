@@ -12,8 +12,9 @@ import pytest
 import soundfile
 
 from byola_tf.errors import UserError
-from train_lib.probe import presets, task_table, tasks
-from train_lib.probe.presets import prepare
+from train_lib.probe.tasks import presets, tasks
+from train_lib.probe.tasks import table as task_table
+from train_lib.probe.tasks.presets import prepare
 
 RATE = 16000
 

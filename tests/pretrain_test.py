@@ -11,8 +11,8 @@ import pytest
 
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import health, trainer, workdir
 from train_lib.configs import smoke
+from train_lib.training import health, trainer, workdir
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,9 @@ from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics, normalize
 from hub_export import saved_model
-from train_lib.probe import embedding, inner_layers, models, tasks
+from train_lib.probe import embedding
+from train_lib.probe.models import inner_layers, opening
+from train_lib.probe.tasks import tasks
 
 TRANSFORMERS = ("torch==2.13.0", "transformers==5.23.0")
 RATE = 16000
@@ -145,7 +147,7 @@ def relu_frames(module, waveform):
 class TestHub:
     def test_vggish_frames_are_pooled_by_mean_and_max(self, tmp_path):
         module = VGGish()
-        model = models.open_model(save(module, tmp_path))
+        model = opening.open_model(save(module, tmp_path))
         waveform = clips(2, 4 * 15360)
         frames = relu_frames(module, waveform)
         embedding = model.embed(waveform)
@@ -153,7 +155,7 @@ class TestHub:
         expected = frames.mean(axis=1) + frames.max(axis=1)
         np.testing.assert_allclose(embedding, expected, rtol=1e-4, atol=1e-4)
 
-        mean = models.open_model(model.name, "mean")
+        mean = opening.open_model(model.name, "mean")
         np.testing.assert_allclose(
             mean.embed(waveform), frames.mean(axis=1), rtol=1e-4, atol=1e-4
         )
@@ -165,12 +167,12 @@ class TestHub:
         waveform = clips(2)
         frames = relu_frames(module, waveform)
         np.testing.assert_allclose(
-            models.open_model(f"hub:{path}").embed(waveform),
+            opening.open_model(f"hub:{path}").embed(waveform),
             frames.mean(axis=1) + frames.max(axis=1),
             rtol=1e-4,
             atol=1e-4,
         )
-        assert models.open_model(f"{path}#0").embed(waveform).shape == (2, 521)
+        assert opening.open_model(f"{path}#0").embed(waveform).shape == (2, 521)
 
     @pytest.mark.parametrize("ranks", [([None], [None, None]), ([None],)])
     def test_trill_gets_its_rate_and_gives_layer19(self, tmp_path, ranks):
@@ -178,7 +180,7 @@ class TestHub:
         module.ranks = ranks
         path = save(module.traced(), tmp_path)
         waveform = clips(3)
-        model = models.open_model(path)
+        model = opening.open_model(path)
         frames = relu_frames(module, waveform) @ module.wide.numpy()
         np.testing.assert_allclose(
             model.embed(waveform),
@@ -186,17 +188,17 @@ class TestHub:
             rtol=1e-3,
             atol=1e-3,
         )
-        assert models.open_model(f"{path}#embedding").embed(waveform).shape == (3, 512)
+        assert opening.open_model(f"{path}#embedding").embed(waveform).shape == (3, 512)
 
     def test_frill_vectors_are_taken_as_they_are(self, tmp_path):
         module = FRILL()
         path = save(module, tmp_path)
         waveform = clips(3)
         expected = relu_frames(module, waveform).mean(axis=1)
-        embedding = models.open_model(path).embed(waveform)
+        embedding = opening.open_model(path).embed(waveform)
         np.testing.assert_allclose(embedding, expected, rtol=1e-4, atol=1e-4)
         with pytest.raises(UserError, match="`pooling` must be left out.*one vector"):
-            models.open_model(path, "max").embed(waveform)
+            opening.open_model(path, "max").embed(waveform)
 
     def test_opens_signatures_where_there_is_no_call(self, tmp_path):
         module = VGGish()
@@ -204,9 +206,9 @@ class TestHub:
         bare.weights = module.weights
         path = str(tmp_path / "bare")
         tf.saved_model.save(bare, path, signatures=module.__call__)
-        embedding = models.open_model(f"{path}@22050").embed(clips(2, 20000))
+        embedding = opening.open_model(f"{path}@22050").embed(clips(2, 20000))
         assert embedding.shape == (2, 128)
-        assert models.open_model(f"{path}@22050").sample_rate == 22050
+        assert opening.open_model(f"{path}@22050").sample_rate == 22050
 
     def test_refuses_what_takes_no_waveform(self, tmp_path):
         module = tf.Module()
@@ -216,32 +218,32 @@ class TestHub:
         )
         tf.saved_model.save(module, str(tmp_path), signatures=module.twice)
         with pytest.raises(UserError, match="takes one float32 waveform"):
-            models.open_model(str(tmp_path))
+            opening.open_model(str(tmp_path))
 
     def test_asks_which_output_is_meant(self, tmp_path):
         path = save(TRILL().traced(), tmp_path)
         with pytest.raises(UserError, match=r"one of .*layer19.*Received: 'logits'"):
-            models.open_model(f"{path}#logits").embed(clips())
+            opening.open_model(f"{path}#logits").embed(clips())
         with pytest.raises(UserError, match="Choose with --model=PATH#NAME"):
-            from train_lib.probe.adapters import hub
+            from train_lib.probe.models import hub
 
             hub.choose_output({"scores": tf.zeros(1), "logits": tf.zeros(1)})
 
     def test_a_clip_too_short_for_the_model_is_said(self, tmp_path):
         path = save(VGGish(), tmp_path)
         with pytest.raises(UserError, match="Use a longer --unit_seconds"):
-            models.open_model(path).embed(clips(2, 1000))
+            opening.open_model(path).embed(clips(2, 1000))
 
     def test_a_handle_that_cannot_be_had(self, tmp_path):
         with pytest.raises(UserError, match="A TF-Hub model must be a folder or"):
-            models.open_model(f"hub:{tmp_path}/nothing")
+            opening.open_model(f"hub:{tmp_path}/nothing")
 
 
 class TestOwn:
     @pytest.mark.parametrize("kind", ["checkpoint", "export"])
     def test_uses_the_statistics_of_the_task(self, small, kind):
         folder, opened = small
-        model = models.open_model(str(folder / kind))
+        model = opening.open_model(str(folder / kind))
         assert model.name == str(folder / kind) and model.sample_rate == RATE
         waveform = clips()
         log_mel = log_mel_spectrogram(waveform, opened.config.frontend)
@@ -264,7 +266,7 @@ class TestOwn:
         ]
         for choice in options:
             found = [
-                models.open_model(str(folder / kind), **choice)
+                opening.open_model(str(folder / kind), **choice)
                 for kind in ("checkpoint", "export")
             ]
             first, second = (model.embed(waveform) for model in found)
@@ -281,14 +283,14 @@ class TestOwn:
             "mlp2",
         )
         path, waveform = str(folder / "checkpoint"), clips()
-        whole = models.open_model(path).embed(waveform)
-        parts = models.open_model(path, layers=["conv2", "mlp2"]).embed(waveform)
+        whole = opening.open_model(path).embed(waveform)
+        parts = opening.open_model(path, layers=["conv2", "mlp2"]).embed(waveform)
         np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-5)
-        everything = models.open_model(path, layers=["all"]).embed(waveform)
+        everything = opening.open_model(path, layers=["all"]).embed(waveform)
         # conv1 has half of the 64 bins left, conv2 a quarter; 8 channels each
         assert everything.shape == (3, 32 * 8 + 16 * 8 + 24 + 16)
         with pytest.raises(UserError, match="different ones of conv1.*'?conv9"):
-            models.open_model(path, layers=["conv9"])
+            opening.open_model(path, layers=["conv9"])
 
     def test_layers_of_the_variants(self):
         small = {"channels": 4, "hidden_units": 8, "output_units": 8}
@@ -312,29 +314,29 @@ class TestOwn:
         embedder = byola_tf.load(str(folder / "checkpoint"))
         frames = embedder.frames(waveform)["frame_embeddings"].numpy()
         for pooling, expected in (("mean", frames.mean(1)), ("max", frames.max(1))):
-            model = models.open_model(str(folder / "export"), pooling)
+            model = opening.open_model(str(folder / "export"), pooling)
             np.testing.assert_allclose(
                 model.embed(waveform), expected, rtol=1e-4, atol=1e-4
             )
 
     def test_floors(self):
         waveform = clips(2)
-        assert models.open_model("random:v1").embed(waveform).shape == (2, 2048)
-        floor = models.open_model("logmel")
+        assert opening.open_model("random:v1").embed(waveform).shape == (2, 2048)
+        floor = opening.open_model("logmel")
         assert floor.embed(waveform).shape == (2, 128) and floor.name == "logmel"
         with pytest.raises(UserError, match="`random`, `random:v2` or `random:v1`"):
-            models.open_model("random:v3")
+            opening.open_model("random:v3")
         with pytest.raises(UserError, match="`pooling` must be left out"):
-            models.open_model("logmel", "mean")
+            opening.open_model("logmel", "mean")
 
     def test_bad_options(self, small):
         folder, _ = small
         with pytest.raises(UserError, match="`pooling` must be one of"):
-            models.open_model(str(folder / "export"), "median")
+            opening.open_model(str(folder / "export"), "median")
         with pytest.raises(UserError, match="`layers` must be left out"):
-            models.open_model("logmel", layers=["conv1"])
+            opening.open_model("logmel", layers=["conv1"])
         with pytest.raises(UserError, match="A model must be|A checkpoint must be"):
-            models.open_model("/nowhere")
+            opening.open_model("/nowhere")
 
 
 HEAR = """
@@ -384,44 +386,44 @@ class TestModules:
         monkeypatch.syspath_prepend(str(tmp_path))
         waveform = clips(3, 5000)
         frames = waveform.reshape(3, 5, 1000)[:, :, :6]
-        model = models.open_model("hear:heard_model")
+        model = opening.open_model("hear:heard_model")
         assert model.sample_rate == 22050
         np.testing.assert_allclose(model.embed(waveform), frames.mean(1), atol=1e-5)
 
         spec = f"hear:heard_model:{tmp_path / 'weights.txt'}"
-        peak = models.open_model(spec, "max")
+        peak = opening.open_model(spec, "max")
         np.testing.assert_allclose(peak.embed(waveform), 2 * frames.max(1), atol=1e-5)
         (tmp_path / "weights.txt").write_text("3.0")
-        assert models.open_model(spec, "max").fingerprint != peak.fingerprint
+        assert opening.open_model(spec, "max").fingerprint != peak.fingerprint
 
     def test_hear_module_that_is_none(self, tmp_path, monkeypatch):
         (tmp_path / "half_heard.py").write_text("def load_model(): pass")
         monkeypatch.syspath_prepend(str(tmp_path))
         with pytest.raises(UserError, match="without get_scene_embeddings"):
-            models.open_model("hear:half_heard")
+            opening.open_model("hear:half_heard")
         with pytest.raises(UserError, match="a module that can be imported"):
-            models.open_model("hear:never_heard_of_it")
+            opening.open_model("hear:never_heard_of_it")
 
     def test_python_function_of_a_file(self, tmp_path):
         path = tmp_path / "mine.py"
         path.write_text(PYTHON)
         waveform = clips(2, 800)
-        model = models.open_model(f"python:{path}:embed")
+        model = opening.open_model(f"python:{path}:embed")
         frames = waveform.reshape(2, 8, 100)
         assert model.sample_rate == 8000
         np.testing.assert_allclose(
             model.embed(waveform), frames.mean(1) + frames.max(1), atol=1e-6
         )
-        vector = models.open_model(f"python:{path}:vector@32000")
+        vector = opening.open_model(f"python:{path}:vector@32000")
         assert vector.sample_rate == 32000
         assert vector.embed(waveform).shape == (2, 1)
         with pytest.raises(UserError, match="must say its sampling rate"):
-            models.open_model(f"python:{path}:vector")
+            opening.open_model(f"python:{path}:vector")
         with pytest.raises(UserError, match="must name a function"):
-            models.open_model(f"python:{path}:nothing")
+            opening.open_model(f"python:{path}:nothing")
 
     def test_a_wrong_shape_is_said(self):
-        model = models.as_model(
+        model = opening.as_model(
             type("Bad", (), {"sample_rate": 8, "__call__": lambda self, x: x[0]})()
         )
         with pytest.raises(UserError, match=r"\[batch, d\] or .*Received: shape \(9,"):
@@ -447,7 +449,7 @@ class TestTFLite:
             return tf.reduce_mean(tf.abs(framed), axis=1)
 
         waveform = clips(2, 2500)
-        fixed = models.open_model(
+        fixed = opening.open_model(
             self.convert(embed, [1, 1000], tmp_path / "fixed.tflite")
         )
         padded = np.pad(waveform, ((0, 0), (0, 500))).reshape(2, 3, 10, 100)
@@ -455,7 +457,7 @@ class TestTFLite:
         np.testing.assert_allclose(fixed.embed(waveform), windows.mean(1), atol=1e-5)
 
         path = self.convert(embed, [1, None], tmp_path / "dynamic.tflite")
-        dynamic = models.open_model(f"{path}@8000")
+        dynamic = opening.open_model(f"{path}@8000")
         assert dynamic.sample_rate == 8000
         expected = np.abs(waveform.reshape(2, 25, 100)).mean(1)
         np.testing.assert_allclose(dynamic.embed(waveform), expected, atol=1e-5)
@@ -463,10 +465,10 @@ class TestTFLite:
     def test_refuses_what_is_no_waveform_model(self, tmp_path):
         path = self.convert(lambda x: 2 * x, [1, 4, 4, 1], tmp_path / "image.tflite")
         with pytest.raises(UserError, match="one float32 waveform input"):
-            models.open_model(path)
+            opening.open_model(path)
         (tmp_path / "garbage.tflite").write_bytes(b"garbage")
         with pytest.raises(UserError, match="that LiteRT opens"):
-            models.open_model(str(tmp_path / "garbage.tflite"))
+            opening.open_model(str(tmp_path / "garbage.tflite"))
 
 
 def test_a_task_is_embedded_at_the_rate_of_the_model(tmp_path):
@@ -478,7 +480,7 @@ def test_a_task_is_embedded_at_the_rate_of_the_model(tmp_path):
         rows.append(f"{row}.wav,{'ab'[row % 2]},{split}")
     (tmp_path / "task.csv").write_text("\n".join(rows))
     task = tasks.read_task(str(tmp_path / "task.csv"), str(tmp_path))
-    model = models.open_model(path)
+    model = opening.open_model(path)
     embedded = embedding.embed_task(task, model, 1.0)
     assert embedded.features.shape == (4, 128) and embedded.statistics is None
 
@@ -492,7 +494,7 @@ def test_hugging_face_models_need_their_libraries(tmp_path):
     except ImportError:
         pass
     with pytest.raises(UserError, match=r"byola-tf\[transformers\]"):
-        models.open_model(str(tmp_path))
+        opening.open_model(str(tmp_path))
 
 
 @pytest.fixture(scope="session")

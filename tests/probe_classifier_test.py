@@ -6,9 +6,11 @@ import sklearn.metrics
 from sklearn import pipeline, preprocessing
 from sklearn.linear_model import LogisticRegression
 
-from train_lib.probe import adam, classifier, protocol, store, tasks
-from train_lib.probe.adam import Adam, Schedule
-from train_lib.probe.classifier import Group, Standardizer
+from train_lib.probe import store
+from train_lib.probe.judging import adam, classifier, protocol
+from train_lib.probe.judging.adam import Adam, Schedule
+from train_lib.probe.judging.classifier import Group, Standardizer
+from train_lib.probe.tasks import tasks
 
 
 def blobs(num_clips=300, size=12, num_classes=4, spread=1.0, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from train_lib.probe import metrics
+from train_lib.probe.judging import metrics
 
 
 @pytest.fixture(params=["continuous", "with ties", "all the same"])

@@ -16,17 +16,17 @@ from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
-from train_lib.probe import (
+from train_lib.probe.judging import (
     classifier,
     few_shot,
     finetune,
-    models,
     neighbours,
     significance,
-    tasks,
 )
 from train_lib.probe.linear import linear_probe
+from train_lib.probe.models import opening
 from train_lib.probe.results import table
+from train_lib.probe.tasks import tasks
 
 RATE = 16000
 CONFIG = Config(
@@ -174,7 +174,7 @@ class TestFewShot:
 class TestFineTuning:
     def test_learns_what_the_frozen_head_cannot(self, sounds, small):
         task = tasks.read_task(str(sounds / "splits.csv"), str(sounds))
-        opened = models.open_encoder(small)
+        opened = opening.open_encoder(small)
         before = [weight.copy() for weight in opened.encoder.get_weights()]
         schedule = finetune.Schedule(3e-3, batch_size=8, max_epochs=6, patience=6)
         from train_lib.probe import embedding
@@ -198,7 +198,7 @@ class TestFineTuning:
         random = np.random.default_rng(0)
         log_mels = random.standard_normal((16, 20, 64)).astype(np.float32)
         targets = np.arange(16)[:, None] % 2 == np.arange(2)
-        opened = models.open_encoder(small)
+        opened = opening.open_encoder(small)
         keras.utils.set_random_seed(0)
         schedule = finetune.Schedule(1e-2, batch_size=5, max_epochs=4, patience=2)
         tuned = finetune.TunedModel(opened, 2, classifier.SINGLE_LABEL, schedule)

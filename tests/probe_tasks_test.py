@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from byola_tf.errors import UserError
-from train_lib.probe import task_table, tasks
+from train_lib.probe.tasks import table, tasks
 
 
 @pytest.fixture
@@ -166,8 +166,8 @@ class TestMultiLabel:
 
 class TestFacts:
     def write_facts(self, metadata, **facts):
-        facts = {"format": task_table.FACTS_FORMAT, **facts}
-        with open(task_table.facts_path(metadata), "w") as file:
+        facts = {"format": table.FACTS_FORMAT, **facts}
+        with open(table.facts_path(metadata), "w") as file:
             json.dump(facts, file)
 
     def test_one_label_a_clip_can_still_be_scored_as_several(self, make_task):
@@ -191,16 +191,16 @@ class TestFacts:
 
     def test_a_prepared_task_is_found_by_name(self, make_task, tmp_path):
         metadata, _ = make_task(fold_rows(2))
-        assert task_table.of_prepared("birds", str(tmp_path)) == metadata
+        assert table.of_prepared("birds", str(tmp_path)) == metadata
         with pytest.raises(
             UserError, match="without esc50.csv. Prepare it first: python -m train_lib"
         ):
-            task_table.of_prepared("esc50", str(tmp_path))
+            table.of_prepared("esc50", str(tmp_path))
 
     @pytest.mark.parametrize("text", ['{"partial": true}', "no JSON"])
     def test_other_files_of_that_name_are_no_facts(self, make_task, text):
         metadata, audio = make_task(fold_rows(2))
-        with open(task_table.facts_path(metadata), "w") as file:
+        with open(table.facts_path(metadata), "w") as file:
             file.write(text)
         assert tasks.read_task(metadata, audio).facts == {}
 

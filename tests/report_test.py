@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 from byola_tf.errors import UserError
-from train_lib.probe import published
-from train_lib.probe.report import collection, notes, pages, scoreboard, text
+from train_lib.probe.report import collection, notes, pages, published, scoreboard, text
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VOID = {"meta", "img", "br"}

@@ -12,8 +12,15 @@ import pytest
 from byola_tf import BYOL, checkpoint
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import replicas, trainer, training_state, workdir
 from train_lib.configs import smoke
+from train_lib.training import (
+    checkpoints as training_state,
+)
+from train_lib.training import (
+    replicas,
+    trainer,
+    workdir,
+)
 
 STEPS = 40
 

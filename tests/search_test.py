@@ -11,8 +11,8 @@ import pytest
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import config_flag
-from train_lib.tuning import report, space, study
+from train_lib.cli import config_flag
+from train_lib.tune import page, space, study
 
 optuna = pytest.importorskip("optuna")
 
@@ -123,7 +123,7 @@ def test_a_trial_that_falls_behind_is_given_up(tmp_path, monkeypatch):
     # the schedule's length is the whole trial's in every part
     assert trained == [(2, 4), (4, 4)] * 4 + [(2, 4)]
     tile = "<b>1</b><span>given up early</span>"
-    assert tile in report.render(found, "train")
+    assert tile in page.render(found, "train")
 
 
 def test_the_page_shows_the_best_trial_and_the_plots(tmp_path):
@@ -138,7 +138,7 @@ def test_the_page_shows_the_best_trial_and_the_plots(tmp_path):
     best = _config_of(tmp_path / "best.py")
     expected = opened.trials[1].params["augment.mixup_ratio"]
     assert best.augment.mixup_ratio == expected
-    text = report.render(opened, "python -m train_lib.pretrain")
+    text = page.render(opened, "python -m train_lib.pretrain")
     assert "70.0 %" in text and f"{expected:.4g}" in text
     assert text.count("data:image/png") >= 4
 
@@ -157,7 +157,7 @@ def test_command_searches_and_goes_on(tmp_path):
 
     def run(trials):
         return subprocess.run(
-            [sys.executable, "-m", "train_lib.search", "--config=smoke"]
+            [sys.executable, "-m", "train_lib.tune", "--config=smoke"]
             + [f"--data={folder}", f"--tasks={folder}/task.csv", "--unit_seconds=1"]
             + ["--steps=2", "--parts=2", "--lr=1e-3", f"--trials={trials}"]
             + [f"--workdir={tmp_path}/W", "--config.train.batch_size=4"],

@@ -17,8 +17,9 @@ from byola_tf.corpus import corpus as waveforms
 from byola_tf.corpus import shard_format, shard_reader
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import shards, trainer, workdir
 from train_lib.configs import smoke
+from train_lib.preparation import shards
+from train_lib.training import trainer, workdir
 
 RATE = 16000
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from train_lib import synthetic
+from train_lib.synthesis import bank as synthetic
 from train_lib.synthesis import signals
 
 RATE = 16_000

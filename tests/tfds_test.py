@@ -11,8 +11,8 @@ from byola_tf import audio
 from byola_tf.config import Config, TrainConfig
 from byola_tf.corpus import corpus as waveforms
 from byola_tf.errors import UserError
-from train_lib import trainer, workdir
 from train_lib.configs import smoke
+from train_lib.training import trainer, workdir
 
 tfds = pytest.importorskip(
     "tensorflow_datasets", reason="needs tensorflow-datasets: byola-tf[tfds]"

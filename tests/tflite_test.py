@@ -190,18 +190,18 @@ def test_the_file_describes_itself(bundle):
 
 
 def test_the_linear_probe_takes_a_file_at_its_own_rate(bundle, reference, tmp_path):
-    from train_lib.probe import models
+    from train_lib.probe.models import opening
 
     path = str(tmp_path / "model.tflite")
     shutil.copy(os.path.join(bundle[0], "float32.tflite"), path)
     waveform = np.stack(list(generate(5, 16000, 16000).values()))
-    opened = models.open_model(path)
+    opened = opening.open_model(path)
     expected = reference(waveform).numpy()
     np.testing.assert_allclose(opened.embed(waveform), expected, atol=1e-4)
     facts = tflite_metadata.facts(path)
     tflite_metadata.write(path, {**facts, "sample_rate": 32000})
-    assert models.open_model(path).sample_rate == 32000
-    assert models.open_model(f"{path}@8000").sample_rate == 8000
+    assert opening.open_model(path).sample_rate == 32000
+    assert opening.open_model(f"{path}@8000").sample_rate == 8000
 
 
 def test_weights_stay_aligned(bundle):
@@ -409,17 +409,17 @@ np.save(output, [head.embedding for head, in heads])
 
 @pytest.mark.slow
 def test_benchmark_rows_come_from_the_commands():
-    from train_lib import mobile_measurements
+    from train_lib.benchmark import mobile
 
     config = Config(encoder=EncoderConfig(channels=8, hidden_units=48, output_units=64))
-    rows = dict(mobile_measurements.tflite_rates(config=config))
-    assert sorted(rows) == sorted(mobile_measurements.ROWS)
+    rows = dict(mobile.tflite_rates(config=config))
+    assert sorted(rows) == sorted(mobile.ROWS)
     assert all(np.isfinite(rate) and rate > 0 for rate in rows.values())
 
 
 @pytest.mark.slow
 def test_the_command_adds_a_probe_row(model, tmp_path):
-    from train_lib import synthetic
+    from train_lib.synthesis import bank as synthetic
 
     bank = synthetic.write_bank(tmp_path / "bank", 5, seconds=0.5)
     table = bank.read_text().replace(",fold\n", ",split\n")

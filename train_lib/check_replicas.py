@@ -12,7 +12,8 @@ import sys
 
 from absl import flags
 
-from train_lib import command, replicas
+from train_lib.cli import command
+from train_lib.training import replicas
 
 REPLICAS = flags.DEFINE_integer(
     "replicas", 2, "Logical CPU devices, and workers.", lower_bound=2

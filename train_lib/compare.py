@@ -17,7 +17,7 @@ from absl import flags
 
 from byola_tf import files
 from byola_tf.errors import UserError
-from train_lib import command
+from train_lib.cli import command
 
 RESULTS = flags.DEFINE_list(
     "results", [], "The two JSON files; they may stand on their own, as above."
@@ -40,7 +40,7 @@ def main() -> None:
             f"`results` must be two JSON files. Received: {len(RESULTS.value)}. "
             "E.g. python -m train_lib.compare first.json second.json."
         )
-    from train_lib.probe import significance
+    from train_lib.probe.judging import significance
 
     first, second = (significance.read_result(path) for path in RESULTS.value)
     comparison = significance.compare(first, second)

@@ -18,7 +18,7 @@ import os
 
 from absl import flags
 
-from train_lib import command
+from train_lib.cli import command
 
 AUDIO = flags.DEFINE_string("audio", None, "Folder or glob of audio files.")
 REPORT = flags.DEFINE_string("report", None, "Page to write, OUT.html.")

@@ -12,7 +12,7 @@ import signal
 
 from absl import flags
 
-from train_lib import command
+from train_lib.cli import command
 
 ROLE = flags.DEFINE_enum("role", None, ["dispatcher", "worker"], "Which part.")
 PORT = flags.DEFINE_integer(

@@ -23,8 +23,9 @@ from absl import flags
 
 from byola_tf import files
 from byola_tf.errors import UserError
-from train_lib import command, embedding_map, progress
-from train_lib.probe import task_table
+from train_lib.cli import command, progress
+from train_lib.pages import embedding_map
+from train_lib.probe.tasks import table
 
 MODEL = flags.DEFINE_string(
     "model",
@@ -122,9 +123,9 @@ def _shots(values: list[str]) -> list[int]:
 
 
 def _help_tail() -> str:
-    from train_lib.probe import models
+    from train_lib.probe.models import opening
 
-    return models.__doc__
+    return opening.__doc__
 
 
 def _metadata(audio: str) -> str:
@@ -136,7 +137,7 @@ def _metadata(audio: str) -> str:
         )
     if not TASK.value:
         return command.required("metadata", METADATA.value, "sounds.csv")
-    return task_table.of_prepared(TASK.value, audio)
+    return table.of_prepared(TASK.value, audio)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import os
 
 from absl import flags
 
-from train_lib import command
+from train_lib.cli import command
 
 AUDIO = flags.DEFINE_string("audio", None, "Folder or glob of audio files.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the shards.")
@@ -53,7 +53,7 @@ def main() -> None:
     """Runs `shards.prepare` and prints what it made."""
     audio = command.required("audio", AUDIO.value, "sounds")
     output = command.required("output", OUTPUT.value, "shards")
-    from train_lib import shards
+    from train_lib.preparation import shards
 
     manifest = shards.prepare(
         audio,

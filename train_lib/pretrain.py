@@ -13,7 +13,7 @@ again to resume after an interruption. Then export and evaluate:
 
 from absl import flags
 
-from train_lib import command, config_flag
+from train_lib.cli import command, config_flag
 
 CONFIG = config_flag.define()
 WORKDIR = flags.DEFINE_string(
@@ -25,7 +25,7 @@ def main() -> None:
     """Runs `trainer.pretrain` and prints its summary."""
     config = CONFIG.value
     workdir = command.required("workdir", WORKDIR.value, "runs/first")
-    from train_lib import trainer
+    from train_lib.training import trainer
 
     summary = trainer.pretrain(config, workdir)
     print(describe(summary, workdir))

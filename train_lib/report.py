@@ -13,7 +13,7 @@ confusion matrices, maps, learning rates, neighbours, few labels, robustness.
 
 from absl import flags
 
-from train_lib import command
+from train_lib.cli import command
 
 RESULTS = flags.DEFINE_string(
     "results", None, "Folder with the JSON files, in sub-folders too."

@@ -16,7 +16,7 @@ import os
 from absl import flags
 
 from byola_tf import files
-from train_lib import command, progress
+from train_lib.cli import command, progress
 
 MODEL = flags.DEFINE_string(
     "model", None, "What to measure, as for train_lib.linear_probe."

@@ -16,7 +16,7 @@ import os
 
 from absl import flags
 
-from train_lib import command, progress
+from train_lib.cli import command, progress
 
 ACTION = flags.DEFINE_enum(
     "action",
@@ -61,7 +61,7 @@ def main() -> None:
     task = command.required("task", TASK.value, "esc50")
     source = command.required("source", SOURCE.value, "ESC-50-master")
     output = command.required("output", OUTPUT.value, "tasks/esc50")
-    from train_lib.probe.presets import prepare
+    from train_lib.probe.tasks.presets import prepare
 
     facts = prepare.prepare(
         task,
@@ -99,7 +99,7 @@ def _summary(facts: dict) -> str:
 
 
 def _preset_table() -> str:
-    from train_lib.probe.presets import PRESETS
+    from train_lib.probe.tasks.presets import PRESETS
 
     rows = [("name", "classes", "train / valid / test", "unit s", "lr", "metric", "")]
     for preset in PRESETS.values():

@@ -20,8 +20,8 @@ import os
 
 from absl import flags
 
-from train_lib import command, config_flag, task_units
 from train_lib.ablation.tables import TABLES
+from train_lib.cli import command, config_flag, task_units
 
 CONFIG = config_flag.define()
 TABLE = flags.DEFINE_enum("table", None, list(TABLES), "The table of the paper.")

@@ -17,10 +17,13 @@ from byola_tf import checkpoint, files
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
-from train_lib import config_flag, progress, trainer
 from train_lib.ablation.budget import Budget, timed
 from train_lib.ablation.tables import TABLES, Row, Table
-from train_lib.probe import floors, linear, tasks
+from train_lib.cli import config_flag, progress
+from train_lib.probe import linear
+from train_lib.probe.models import floors
+from train_lib.probe.tasks import tasks
+from train_lib.training import trainer
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import keras
 from byola_tf import files
 from byola_tf.config import Config
 from byola_tf.errors import UserError
-from train_lib import trainer, workdir
+from train_lib.training import trainer, workdir
 
 _TIMED_STEPS = 12
 _FIRST_TIMED = 4  # the steps before it trace the graph and fill the input's buffers

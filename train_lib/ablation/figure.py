@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from train_lib import figures
+from train_lib.pages import figures
 
 _ROW_HEIGHT = 0.32
 

@@ -12,7 +12,7 @@ from scipy import stats
 from byola_tf import files
 from train_lib.ablation import figure
 from train_lib.ablation.tables import Table
-from train_lib.probe import significance
+from train_lib.probe.judging import significance
 
 _STEM = "table"
 

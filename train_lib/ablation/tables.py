@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from byola_tf.config import Config
-from train_lib.config_flag import flatten
+from train_lib.cli.config_flag import flatten
 
 
 @dataclasses.dataclass(frozen=True)

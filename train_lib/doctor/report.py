@@ -10,7 +10,7 @@ import tensorflow as tf
 import byola_tf
 from byola_tf import files
 from byola_tf.errors import UserError
-from train_lib import progress
+from train_lib.cli import progress
 from train_lib.doctor import examination, findings, wording
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.measurement import Measurement

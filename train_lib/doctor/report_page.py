@@ -3,10 +3,10 @@
 import collections
 
 import byola_tf
-from train_lib import page
 from train_lib.doctor import figures, findings, schedule, wording
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.findings import Finding
+from train_lib.pages import html
 
 _LISTED = 50  # files a finding shows; the JSON has all
 _LONGEST_TEXT = 300
@@ -28,18 +28,18 @@ def to_html(result: Examination, data: str, exclude_list: str = "") -> str:
     """
     parts = [
         _numbers(result),
-        page.section("Verdict", _verdicts(result, data)),
-        page.section("The sounds", _pictures(result)),
-        page.section("Formats", _formats(result)),
-        page.section("Normalisation", _normalisation(result)),
-        page.section("Suggested training", _suggestion(result, exclude_list)),
-        page.paragraph(
+        html.section("Verdict", _verdicts(result, data)),
+        html.section("The sounds", _pictures(result)),
+        html.section("Formats", _formats(result)),
+        html.section("Normalisation", _normalisation(result)),
+        html.section("Suggested training", _suggestion(result, exclude_list)),
+        html.paragraph(
             f"byola-tf {byola_tf.__version__}, examined in "
             f"{wording.time_span(result.duration_s)}. The same as data: {data}",
             "quiet",
         ),
     ]
-    return page.page(f"Corpus report: {result.audio}", _lead(result), parts)
+    return html.page(f"Corpus report: {result.audio}", _lead(result), parts)
 
 
 def _lead(result: Examination) -> str:
@@ -54,7 +54,7 @@ def _lead(result: Examination) -> str:
 
 def _numbers(result: Examination) -> str:
     statistics = result.profile.statistics if result.profile else None
-    return page.cards(
+    return html.cards(
         [
             (f"{len(result.measurements):,}", "files"),
             (f"{len(result.usable):,}", "fit for training"),
@@ -67,25 +67,25 @@ def _numbers(result: Examination) -> str:
 
 def _verdicts(result: Examination, data: str) -> str:
     if not result.findings:
-        return page.item("fine", "green", "Nothing to complain about.")
+        return html.item("fine", "green", "Nothing to complain about.")
     return "".join(_verdict(finding, data) for finding in result.findings)
 
 
 def _verdict(finding: Finding, data: str) -> str:
     listed = list(finding.files.items())
     rows = [(_shorten(path), _shorten(detail)) for path, detail in listed[:_LISTED]]
-    files = page.table(("", ""), rows)
+    files = html.table(("", ""), rows)
     if len(listed) > len(rows):
-        files += page.paragraph(f"{len(listed) - len(rows):,} more in {data}", "quiet")
+        files += html.paragraph(f"{len(listed) - len(rows):,} more in {data}", "quiet")
     heading = f"{finding.title}: {wording.count(listed, 'file')}"
-    text = page.escape(finding.verdict) + page.folded(heading, files)
-    return page.item(finding.severity, _COLOURS[finding.severity], text)
+    text = html.escape(finding.verdict) + html.folded(heading, files)
+    return html.item(finding.severity, _COLOURS[finding.severity], text)
 
 
 def _pictures(result: Examination) -> str:
     decoded = [m for m in result.measurements if not m.fault]
     if not decoded:
-        return page.paragraph("No file could be decoded: there is nothing to draw.")
+        return html.paragraph("No file could be decoded: there is nothing to draw.")
     unit = result.config.data.unit_seconds
     rate = result.config.frontend.sample_rate
     drawn = {
@@ -95,7 +95,7 @@ def _pictures(result: Examination) -> str:
     }
     if result.profile:
         drawn["Average mel spectrum"] = figures.mel_spectrum(result.profile)
-    pictures = [page.picture(content, name) for name, content in drawn.items()]
+    pictures = [html.picture(content, name) for name, content in drawn.items()]
     return f'<div class="grid">{"".join(pictures)}</div>'
 
 
@@ -115,20 +115,20 @@ def _formats(result: Examination) -> str:
         name = f"{len(ordered) - _FORMAT_ROWS:,} other formats"
         rows.append((name, "", "", "", f"{len(rest):,}", wording.length(rest)))
     head = ("Container", "Encoding", "Rate, Hz", "Channels", "Files", "Length")
-    return page.table(head, rows, numbers=(2, 3, 4, 5))
+    return html.table(head, rows, numbers=(2, 3, 4, 5))
 
 
 def _normalisation(result: Examination) -> str:
     if not result.profile:
-        return page.paragraph("No varied sound was found: there are no statistics.")
+        return html.paragraph("No varied sound was found: there are no statistics.")
     statistics = result.profile.statistics
     crops = wording.count(statistics.num_crops, "crop")
-    return page.paragraph(
+    return html.paragraph(
         f"Log-mel mean {_signed(statistics.mean, 4)}, standard deviation "
         f"{statistics.std:.4f}, from {crops} of {result.config.data.unit_seconds:g} s. "
         "Pre-training computes the same numbers from these files, less those to be "
         "left out, with the same seed."
-    ) + page.paragraph(
+    ) + html.paragraph(
         "For comparison: speech commands −9.66 and 4.72, music (GTZAN) −3.71 and "
         "3.51; digital silence is −15.94 in every bin.",
         "quiet",
@@ -138,7 +138,7 @@ def _normalisation(result: Examination) -> str:
 def _suggestion(result: Examination, exclude_list: str) -> str:
     plan = result.schedule
     if not plan:
-        return page.paragraph("Training needs at least two usable files.")
+        return html.paragraph("Training needs at least two usable files.")
     exclude = f" \\\n    --config.data.exclude={exclude_list}" if exclude_list else ""
     command = (
         "python -m train_lib.pretrain --config=byola_v2 --workdir=WORKDIR \\\n"
@@ -168,10 +168,10 @@ def _suggestion(result: Examination, exclude_list: str) -> str:
         for rate, where in schedule.RATES.items()
     ]
     return (
-        page.paragraph(reason)
-        + f"<pre>{page.escape(command)}</pre>"
-        + page.table(("", ""), rows, numbers=(1,))
-        + page.paragraph("Training prints its own rate at the end.", "quiet")
+        html.paragraph(reason)
+        + f"<pre>{html.escape(command)}</pre>"
+        + html.table(("", ""), rows, numbers=(1,))
+        + html.paragraph("Training prints its own rate at the end.", "quiet")
     )
 
 

@@ -30,7 +30,7 @@ from byola_tf.errors import UserError
 from byola_tf.frontend import log_mel_spectrogram
 from train_lib.probe import store
 from train_lib.probe.store import TaskEmbeddings
-from train_lib.probe.tasks import Fold, Task
+from train_lib.probe.tasks.tasks import Fold, Task
 
 CROP_SEED = 42
 CACHE_VERSION = 1  # of crops, statistics and layout

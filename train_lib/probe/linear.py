@@ -12,19 +12,11 @@ import numpy as np
 import byola_tf
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from train_lib.probe import (
-    embedding,
-    few_shot,
-    finetune,
-    models,
-    modes,
-    protocol,
-    results,
-    significance,
-    store,
-    tasks,
-)
-from train_lib.probe.presets import PRESETS
+from train_lib.probe import embedding, results, store
+from train_lib.probe.judging import few_shot, finetune, modes, protocol, significance
+from train_lib.probe.models import opening
+from train_lib.probe.tasks import tasks
+from train_lib.probe.tasks.presets import PRESETS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +70,10 @@ def linear_probe(
     """Runs the linear evaluation protocol, or another one on the same clips.
 
     Args:
-        model: text for `train_lib.probe.models.open_model`, or an embedder
+        model: text for `train_lib.probe.models.opening.open_model`, or an embedder
             (see `train_lib.probe.embedding.embed_task`). An embedder gets its
             statistics back afterwards.
-        metadata: CSV of the task; see `train_lib.probe.tasks`.
+        metadata: CSV of the task; see `train_lib.probe.tasks.tasks`.
         audio: folder that the CSV's file names are relative to.
         unit_seconds: length of a crop; that of a published or prepared task
             when None.
@@ -95,8 +87,8 @@ def linear_probe(
         cache: folder in which embeddings are looked for and kept; none when
             None. An embedder without a `fingerprint` is not cached.
         num_workers: threads that decode; the number of cores when None.
-        mode: "linear"; "knn" (`train_lib.probe.neighbours`), "few_shot"
-            (`train_lib.probe.few_shot`) or "finetune" (`train_lib.probe.finetune`).
+        mode: "linear"; "knn", "few_shot" or "finetune": modules of
+            `train_lib.probe.judging`.
         pooling: of frames over time; see `models.open_model`.
         layers: inner layers to use instead; see `models.open_model`.
         shots: examples a class of the mode "few_shot".
@@ -237,7 +229,7 @@ def checked_seeds(seeds: Sequence[int], name: str = "seeds") -> tuple[int, ...]:
 def _open(model, model_seed: int, pooling, layers) -> tuple[Callable, str]:
     """The embedder and its name in the result."""
     if isinstance(model, str | os.PathLike):
-        opened = models.open_model(model, pooling, layers, model_seed)
+        opened = opening.open_model(model, pooling, layers, model_seed)
         return opened, opened.name
     if pooling or layers:
         raise UserError(
@@ -254,7 +246,7 @@ def _trainable(model, model_seed: int, pooling, layers):
             "`pooling` and `layers` must be left out for --mode=finetune, which "
             f"trains the encoder as it is. Received: {pooling or ','.join(layers)}."
         )
-    return models.open_encoder(model, model_seed)
+    return opening.open_encoder(model, model_seed)
 
 
 def usable_folds(task: tasks.Task, skipped: dict[int, str]) -> list[tasks.Fold]:

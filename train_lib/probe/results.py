@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from byola_tf.errors import UserError
-from train_lib.probe.evaluation import Evaluation
-from train_lib.probe.presets import PRESETS
-from train_lib.probe.tasks import Fold, Task
+from train_lib.probe.judging.evaluation import Evaluation
+from train_lib.probe.tasks.presets import PRESETS
+from train_lib.probe.tasks.tasks import Fold, Task
 
 _MAX_CONFUSION_CLASSES = 256
 

@@ -13,19 +13,12 @@ import numpy as np
 from byola_tf import audio
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from train_lib.probe import (
-    classifier,
-    embedding,
-    linear,
-    models,
-    modes,
-    perturbations,
-    protocol,
-    store,
-    tasks,
-)
-from train_lib.probe.evaluation import Summary
-from train_lib.probe.neighbours import unit_length
+from train_lib.probe import embedding, linear, perturbations, store
+from train_lib.probe.judging import classifier, modes, protocol
+from train_lib.probe.judging.evaluation import Summary
+from train_lib.probe.judging.neighbours import unit_length
+from train_lib.probe.models import opening
+from train_lib.probe.tasks import tasks
 
 MAX_CLIPS = 1000
 SEED = 42
@@ -81,9 +74,9 @@ def measure(
     unit_seconds = linear.checked_unit_seconds(task, unit_seconds)
     rates, _ = modes.learning_rates("linear", task, model, learning_rate)
     if isinstance(model, str | os.PathLike):
-        opened = models.open_model(model, pooling, seed=model_seed)
+        opened = opening.open_model(model, pooling, seed=model_seed)
     else:
-        opened = models.as_model(model)
+        opened = opening.as_model(model)
     conditions = perturbations.conditions(
         _noises(noise, opened.sample_rate), opened.sample_rate
     )

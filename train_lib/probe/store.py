@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 
 from byola_tf import normalize
-from train_lib.probe.tasks import Fold
+from train_lib.probe.tasks.tasks import Fold
 
 EMBEDDINGS = "embeddings.npy"
 _CROPS = "crops.npz"

@@ -3,8 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from train_lib.probe import published
-from train_lib.probe.report import scoreboard
+from train_lib.probe.report import published, scoreboard
 from train_lib.probe.report.collection import Collection
 from train_lib.probe.report.scoreboard import Line, Score
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from byola_tf.errors import UserError
-from train_lib.probe import published
+from train_lib.probe.report import published
 
 PATTERN = "**/*.json"
 _PROBE_KEYS = {"task", "model", "metric", "mean"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from byola_tf import files
 from byola_tf.errors import UserError
-from train_lib import page
+from train_lib.pages import html
 from train_lib.probe.report import collection as collections
 from train_lib.probe.report import notes, record, scoreboard, sections, tables, text
 from train_lib.probe.report.collection import Collection
@@ -71,7 +71,7 @@ def render(found: Collection, footnotes: notes.Footnotes, title: str = TITLE) ->
         *sections.published_tables(found, footnotes),
         record.section(found),
     ]
-    return page.page(title, lead(found), parts, tables.STYLE)
+    return html.page(title, lead(found), parts, tables.STYLE)
 
 
 def lead(found: Collection) -> str:

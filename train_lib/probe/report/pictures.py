@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from train_lib import figures
+from train_lib.pages import figures
 
 _PANELS_A_ROW = 3
 _MAX_LEGEND = 30

@@ -1,6 +1,6 @@
 """What was run: the last part of the page."""
 
-from train_lib import page
+from train_lib.pages import html
 from train_lib.probe.report import scoreboard, tables
 from train_lib.probe.report.collection import Collection
 
@@ -38,13 +38,13 @@ def section(collection: Collection) -> str:
     )
     content = tables.grid(head, rows)
     if used:
-        content += page.paragraph(f"Measured with {used}.", "quiet")
+        content += html.paragraph(f"Measured with {used}.", "quiet")
     text = (
         "The files behind this page. “Over test clips” is the 95\u00a0% interval when "
         "the test clips are drawn again (bootstrap): it says what other clips would "
         "do, the ± above what other seeds would."
     )
-    return page.section("Record", page.paragraph(text) + content)
+    return html.section("Record", html.paragraph(text) + content)
 
 
 def _bounds(interval) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from train_lib.probe import published
+from train_lib.probe.report import published
 from train_lib.probe.report.collection import Collection, Result
 
 MIN_COMMON_TASKS = 3

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from train_lib import figures, page
+from train_lib.pages import figures, html
 from train_lib.probe.report import boards, pictures, scoreboard, tables
 from train_lib.probe.report.collection import Collection, Result
 from train_lib.probe.report.notes import Footnotes
@@ -29,7 +29,7 @@ def score_tables(collection: Collection, notes: Footnotes) -> list[str]:
 def published_tables(collection: Collection, notes: Footnotes) -> list[str]:
     """Published tables of tasks that no result is of, folded."""
     content = "".join(
-        page.folded(board.title, page.paragraph(board.text) + _board(board, notes))
+        html.folded(board.title, html.paragraph(board.text) + _board(board, notes))
         for board in boards.boards(collection)
         if board.folded
     )
@@ -50,7 +50,7 @@ def robustness(collection: Collection) -> list[str]:
     if not grids:
         return []
     content = "".join(
-        f"<h3>{page.escape(grid.title)}</h3>{page.paragraph(grid.text)}"
+        f"<h3>{html.escape(grid.title)}</h3>{html.paragraph(grid.text)}"
         f"{tables.grid(grid.head, grid.rows)}"
         for grid in grids
     )
@@ -88,8 +88,8 @@ def classes(collection: Collection) -> list[str]:
         ]
         bars = tables.meters(rows, ["class (test clips)", *found])
         if len(names) > _MAX_OPEN_CLASSES:
-            bars = page.folded(f"show all {len(names)} classes", bars)
-        title = page.escape(collection.titles[task])
+            bars = html.folded(f"show all {len(names)} classes", bars)
+        title = html.escape(collection.titles[task])
         content += f"<div><h3>{title}</h3>{bars}</div>"
     if not content:
         return []
@@ -116,10 +116,10 @@ def confusions(collection: Collection) -> list[str]:
         if not found:
             continue
         heading = f"{collection.titles[task]}: {found[0].model}"
-        content += f"<h3>{page.escape(heading)}</h3>"
+        content += f"<h3>{html.escape(heading)}</h3>"
         content += _confusion(found[0])
         content += "".join(
-            page.folded(f"show {result.model}", _confusion(result))
+            html.folded(f"show {result.model}", _confusion(result))
             for result in found[1:]
         )
     if not content:
@@ -152,7 +152,7 @@ def maps(collection: Collection) -> list[str]:
             found[0].data["classes"],
         )
         title = collection.titles[task]
-        content += f"<h3>{page.escape(title)}</h3>" + page.picture(
+        content += f"<h3>{html.escape(title)}</h3>" + html.picture(
             drawn, f"Maps of the embeddings of {title}"
         )
     if not content:
@@ -198,11 +198,11 @@ def learning_rates(collection: Collection) -> list[str]:
         if found:
             title = collection.titles[task]
             metric = _linear(collection, task)[0].data["metric"]
-            picture = page.picture(
+            picture = html.picture(
                 pictures.learning_rates(found, metric),
                 f"Validation score by learning rate, {title}",
             )
-            drawn.append(f"<div><h3>{page.escape(title)}</h3>{picture}</div>")
+            drawn.append(f"<div><h3>{html.escape(title)}</h3>{picture}</div>")
     if not drawn:
         return []
     return [
@@ -218,7 +218,7 @@ def learning_rates(collection: Collection) -> list[str]:
 
 def _board(board: boards.Board, notes: Footnotes) -> str:
     content = tables.scores(board.columns, board.groups, notes, board.average)
-    return content + (page.paragraph(board.note, "quiet") if board.note else "")
+    return content + (html.paragraph(board.note, "quiet") if board.note else "")
 
 
 def _linear(collection: Collection, task: str) -> list[Result]:
@@ -245,7 +245,7 @@ def _confusion(result: Result) -> str:
             f"for “{predicted}”."
         )
     drawn = figures.confusion_matrix(counts, [str(name) for name in names])
-    return page.paragraph(text) + page.picture(
+    return html.paragraph(text) + html.picture(
         drawn, f"Confusion matrix of {result.model} on {result.task}"
     )
 
@@ -268,4 +268,4 @@ def _curve(result: Result) -> Sequence[dict]:
 
 
 def _section(heading: str, text: str, content: str) -> str:
-    return page.section(heading, page.paragraph(text) + content)
+    return html.section(heading, html.paragraph(text) + content)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from train_lib import page
+from train_lib.pages import html
 from train_lib.probe.report.notes import Footnotes
 from train_lib.probe.report.scoreboard import Line, Score
 
@@ -62,7 +62,7 @@ def scores(
     """
     headings = [*columns.values(), *([average] if average else [])]
     rows = [
-        f"<tr><th>model</th>{''.join(f'<th>{page.escape(h)}</th>' for h in headings)}"
+        f"<tr><th>model</th>{''.join(f'<th>{html.escape(h)}</th>' for h in headings)}"
         "</tr>"
     ]
     for heading, lines in groups:
@@ -70,7 +70,7 @@ def scores(
         if heading:
             rows.append(
                 f'<tr class="group"><td colspan="{len(headings) + 1}">'
-                f"<span>{page.escape(heading)}</span></td></tr>"
+                f"<span>{html.escape(heading)}</span></td></tr>"
             )
         for line in lines:
             cells = [
@@ -82,16 +82,16 @@ def scores(
                 cells.append(f"<td>{text}</td>")
             kind = ' class="published"' if line.source else ""
             rows.append(
-                f"<tr{kind}><td>{page.escape(line.model)}</td>{''.join(cells)}</tr>"
+                f"<tr{kind}><td>{html.escape(line.model)}</td>{''.join(cells)}</tr>"
             )
     return scrolling("".join(rows), "scores averaged" if average else "scores")
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of text, the first column to the left, the others to the right."""
-    lines = ["<tr>" + "".join(f"<th>{page.escape(text)}</th>" for text in head)]
+    lines = ["<tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in head)]
     lines += [
-        "<tr>" + "".join(f"<td>{page.escape(text)}</td>" for text in row)
+        "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row)
         for row in rows
     ]
     return scrolling("".join(f"{line}</tr>" for line in lines))
@@ -109,9 +109,9 @@ def meters(rows: Iterable[tuple[str, Sequence[float | None]]], head) -> str:
             "</span></td>"
         )
 
-    lines = ["<tr>" + "".join(f"<th>{page.escape(text)}</th>" for text in head)]
+    lines = ["<tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in head)]
     lines += [
-        f"<tr><td>{page.escape(name)}</td>{''.join(map(cell, values))}"
+        f"<tr><td>{html.escape(name)}</td>{''.join(map(cell, values))}"
         for name, values in rows
     ]
     return scrolling("".join(f"{line}</tr>" for line in lines))
@@ -125,9 +125,9 @@ def heat(lines: Sequence[Line], values: np.ndarray) -> str:
         values: [lines, lines].
     """
     names = [
-        f"<em>{page.escape(line.model)}</em>"
+        f"<em>{html.escape(line.model)}</em>"
         if line.source
-        else page.escape(line.model)
+        else html.escape(line.model)
         for line in lines
     ]
 
@@ -152,7 +152,7 @@ def numbered(texts: Sequence[str]) -> str:
     """Footnotes; nothing without any."""
     if not texts:
         return ""
-    items = "".join(f"<li>{page.escape(text)}</li>" for text in texts)
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
     return f'<ol class="notes">{items}</ol>'
 
 

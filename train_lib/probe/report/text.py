@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from train_lib.probe import published
-from train_lib.probe.report import boards, scoreboard
+from train_lib.probe.report import boards, published, scoreboard
 from train_lib.probe.report.collection import Collection
 from train_lib.probe.report.notes import Footnotes
 

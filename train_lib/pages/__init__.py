@@ -1,0 +1,1 @@
+"""HTML, text and figures that all reports share."""

@@ -1,0 +1,1 @@
+"""From recordings to shards: `python -m train_lib.prepare`."""

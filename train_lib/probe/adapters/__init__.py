@@ -1,1 +1,0 @@
-"""A module for every family of models; `train_lib.probe.models` opens them."""

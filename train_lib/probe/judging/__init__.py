@@ -1,0 +1,1 @@
+"""How good embeddings are: classifiers, metrics, protocols, significance."""

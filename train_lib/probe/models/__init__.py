@@ -1,0 +1,1 @@
+"""Every way to open a model for evaluation; `opening` chooses among them."""

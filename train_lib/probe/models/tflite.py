@@ -1,0 +1,117 @@
+"""TFLite models with one waveform input, by LiteRT."""
+
+import json
+
+import numpy as np
+
+from byola_tf.errors import UserError
+from train_lib.probe.models.audio_model import (
+    DEFAULT_RATE,
+    AudioModel,
+    fingerprint_of,
+    pooled,
+)
+
+
+class TFLiteModel(AudioModel):
+    """A .tflite file: waveform [samples] or [1, samples] to an embedding.
+
+    A file with a fixed window is run on one window after another, the last one
+    padded with zeros, and the windows' embeddings are averaged.
+
+    Args:
+        path: of the file.
+        sample_rate: Hz; when None, what a file of hub_export.tflite says, and
+            16 kHz for others.
+        pooling: of windows, mean when None; or of frames, where the file
+            returns them: mean+max when None.
+
+    Raises:
+        UserError: the file is none, or takes something else.
+    """
+
+    def __init__(
+        self, path: str, sample_rate: int | None = None, pooling: str | None = None
+    ):
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise UserError(
+                f"A .tflite model must have ai-edge-litert installed. Received: "
+                f"{path!r} without it. pip install 'byola-tf[export]'."
+            ) from error
+        try:
+            self._interpreter = Interpreter(path)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UserError(
+                f"A .tflite model must be a file that LiteRT opens. Received: {path!r} "
+                f"({error})."
+            ) from error
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if (
+            len(inputs) != 1
+            or inputs[0]["dtype"] != np.float32
+            or len(inputs[0]["shape"]) not in (1, 2)
+            or len(outputs) != 1
+        ):
+            raise UserError(
+                "A .tflite model must have one float32 waveform input and one output. "
+                f"Received: {path!r} with {_listed(inputs)} to {_listed(outputs)}."
+            )
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self._rank = len(inputs[0]["shape"])
+        samples = int(inputs[0]["shape_signature"][-1])
+        self._window = samples if samples > 0 else None
+        self._length = None  # that tensors are allocated for
+        self._pooling = pooling
+        self.name = path
+        self.sample_rate = sample_rate or _own_rate(path) or DEFAULT_RATE
+        self.fingerprint = fingerprint_of([path], pooling)
+
+    def embed(self, waveform: np.ndarray) -> np.ndarray:
+        """See `AudioModel.embed`."""
+        batch, samples = waveform.shape
+        window = self._window or samples
+        waveform = np.pad(waveform, ((0, 0), (0, -samples % window)))
+        windows = waveform.reshape(batch, -1, window)
+        output = np.stack([[self._run(piece) for piece in clip] for clip in windows])
+        if output.ndim == 4:  # [batch, windows, time, d]
+            output = output.reshape(batch, -1, output.shape[-1])
+            return pooled(output, batch, self._pooling, self.name)
+        if output.shape[1] == 1:
+            return pooled(output[:, 0], batch, self._pooling, self.name)
+        return pooled(output, batch, self._pooling, self.name, default="mean")
+
+    def _run(self, piece: np.ndarray) -> np.ndarray:
+        """[samples] to [d] or [time, d]."""
+        piece = piece[None] if self._rank == 2 else piece
+        if self._length != piece.shape:
+            self._interpreter.resize_tensor_input(self._input, piece.shape)
+            self._interpreter.allocate_tensors()
+            self._length = piece.shape
+        self._interpreter.set_tensor(self._input, piece)
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._output)
+        return output[0] if output.ndim > 1 and len(output) == 1 else output
+
+
+def _own_rate(path: str) -> int | None:
+    """The rate in the metadata `byola_tf` of hub_export.tflite, Hz."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    with open(path, "rb") as file:
+        model = schema.Model.GetRootAs(file.read())
+    for index in range(model.MetadataLength()):
+        entry = model.Metadata(index)
+        if entry.Name() == b"byola_tf":
+            facts = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+            return json.loads(facts)["sample_rate"]
+    return None
+
+
+def _listed(tensors: list[dict]) -> str:
+    return ", ".join(
+        f"{tensor['name']} {tensor['dtype'].__name__} {list(tensor['shape_signature'])}"
+        for tensor in tensors
+    )

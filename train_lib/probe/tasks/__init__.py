@@ -1,0 +1,1 @@
+"""Labelled sounds to evaluate on: tables, folders and published tasks."""

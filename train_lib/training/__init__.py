@@ -1,0 +1,1 @@
+"""One pre-training run: its loop, work directory, devices and checkpoints."""

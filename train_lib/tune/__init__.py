@@ -1,0 +1,1 @@
+"""Search for configuration values with Optuna: `python -m train_lib.tune`."""

@@ -1,1 +1,0 @@
-"""Search for configuration values with Optuna: `python -m train_lib.search`."""
