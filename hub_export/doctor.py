@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from hub_export import environment
+from hub_export.environment import examination
 from train_lib.cli import command, progress
 
 JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
@@ -22,8 +22,8 @@ TRY = flags.DEFINE_bool("try", True, "Try the parts; --notry compares versions o
 
 def main() -> None:
     """Examines and prints; exits with 1 if something needed is broken."""
-    found = environment.examine(try_parts=TRY.value, progress=progress.bar)
-    print(json.dumps(found, indent=2) if JSON.value else environment.text(found))
+    found = examination.examine(try_parts=TRY.value, progress=progress.bar)
+    print(json.dumps(found, indent=2) if JSON.value else examination.text(found))
     if found["broken"]:
         sys.exit(1)
 

@@ -42,9 +42,9 @@ WORKERS = flags.DEFINE_integer(
 def main() -> None:
     """Embeds, writes the table and says what was left out."""
     from byola_tf import hardware
-    from hub_export import corpus_embedding
+    from hub_export.tables import corpus
 
-    options = corpus_embedding.Options(
+    options = corpus.Options(
         frames=FRAMES.value,
         segment_seconds=SEGMENT_SECONDS.value,
         precision=PRECISION.value,
@@ -52,7 +52,7 @@ def main() -> None:
     )
     if options.precision == "bfloat16":
         hardware.warn_of_emulated_bfloat16()
-    summary = corpus_embedding.embed_corpus(
+    summary = corpus.embed_corpus(
         command.required("model", MODEL.value, "MODEL"),
         command.required("audio", AUDIO.value, "sounds/"),
         command.required("output", OUTPUT.value, "sounds.parquet"),
@@ -69,7 +69,7 @@ def main() -> None:
     if summary.errors:
         print(
             f"{len(summary.errors)} files were left out; see "
-            f"{corpus_embedding.error_path(OUTPUT.value)}. The first: "
+            f"{corpus.error_path(OUTPUT.value)}. The first: "
             f"{next(iter(summary.errors.values()))}"
         )
 

@@ -29,7 +29,8 @@ import os
 from absl import flags
 
 from byola_tf import normalize
-from hub_export import archive, layouts, model_card, saved_model
+from hub_export import saved_model
+from hub_export.publishing import archive, layouts, model_card
 from train_lib.cli import command
 
 WORKDIR = flags.DEFINE_string(

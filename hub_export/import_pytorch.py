@@ -14,7 +14,7 @@ that it allows your use.
 from absl import flags
 
 from byola_tf import metadata
-from hub_export import state_dict
+from hub_export.pytorch import state_dict
 from train_lib.cli import command
 
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The .pth file.")

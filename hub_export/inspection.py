@@ -51,7 +51,7 @@ def _read_tflite(path: str) -> dict:
     if not os.path.isfile(path):
         raise UserError(f"MODEL must be there. Received: {path!r}, which is no file.")
     try:
-        from hub_export import tflite_metadata
+        from hub_export.tflite import metadata as tflite_metadata
     except ImportError as error:
         raise UserError(
             f"Reading {path!r} needs a package that is not installed: {error.name}. "

@@ -10,7 +10,8 @@ from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import check, model_card, module
+from hub_export import check, module
+from hub_export.publishing import model_card
 
 
 def export(

@@ -29,7 +29,7 @@ from byola_tf.embedding import long_recordings
 from byola_tf.errors import UserError
 from byola_tf.networks import backbones
 from byola_tf.networks.pooling import pool_time
-from hub_export import tflite_runner
+from hub_export.tflite import runner
 
 _FRAMES_AT_ONCE = 256
 
@@ -274,8 +274,8 @@ def open_stream(model, num_threads: int = 1, **options) -> Stream:
         UserError: `model` is no model or cannot give frames.
     """
     if str(model).endswith(".tflite"):
-        frames = tflite_runner.signature(os.fspath(model), "frames", num_threads)
-        facts = tflite_runner.facts(os.fspath(model))
+        frames = runner.signature(os.fspath(model), "frames", num_threads)
+        facts = runner.facts(os.fspath(model))
         return Stream(
             lambda waveform: frames(waveform=waveform)["frame_embeddings"],
             Config.from_json(json.dumps(facts["config"])),

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from byola_tf import BYOL, diagnostics, losses
 from byola_tf.config import BYOLConfig, Config, EncoderConfig, TrainConfig
-from hub_export import state_dict
+from hub_export.pytorch import state_dict
 
 # their true gradient is zero, and Adam turns rounding noise into steps
 NOISE = ("features.0.bias", "features.4.bias", "0.bias", "projector.3.bias")

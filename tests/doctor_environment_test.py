@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from hub_export import compatibility, environment, trials
-from hub_export.trials import Trial
+from hub_export.environment import compatibility, examination, trials
+from hub_export.environment.trials import Trial
 
 DEFAULT = {
     "absl-py": "2.5.1",
@@ -82,11 +82,11 @@ def test_unfit_python_and_nothing_installed():
 
 
 def test_environment_variables_are_judged(tmp_path):
-    assert environment.surroundings({"TFHUB_CACHE_DIR": str(tmp_path / "new")}) == []
-    (problem,) = environment.surroundings({})
+    assert examination.surroundings({"TFHUB_CACHE_DIR": str(tmp_path / "new")}) == []
+    (problem,) = examination.surroundings({})
     assert (problem.severity, "TFHUB_CACHE_DIR" in problem.way_out) == ("note", True)
     variables = {"TFHUB_CACHE_DIR": str(tmp_path), "KERAS_BACKEND": "jax"}
-    (problem,) = environment.surroundings(variables)
+    (problem,) = examination.surroundings(variables)
     assert problem.severity == "broken"
 
 
@@ -109,18 +109,18 @@ def test_trial_says_what_happened(program, status, detail):
 @pytest.mark.parametrize("needed", [True, False])
 def test_only_a_needed_part_makes_it_broken(monkeypatch, needed):
     monkeypatch.setattr(trials, "TRIALS", (Trial("part", needed, "sys.exit(9)"),))
-    found = environment.examine()
+    found = examination.examine()
     assert found["broken"] == needed
-    report = environment.text(found)
+    report = examination.text(found)
     assert "fails   part" in report and ("(needed)" in report) == needed
 
 
 def test_this_environment_is_described():
-    found = environment.examine(try_parts=False)
+    found = examination.examine(try_parts=False)
     assert not found["broken"]
     assert found["versions"]["tensorflow"].startswith("2.")
     assert found["system"]["python"].startswith(platform.python_version())
-    assert "What is needed works." in environment.text(found)
+    assert "What is needed works." in examination.text(found)
 
 
 @pytest.mark.slow

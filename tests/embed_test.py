@@ -16,8 +16,10 @@ from byola_tf import Encoder, audio, checkpoint, frontend
 from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import corpus_embedding, length_batches, recording_rows
-from hub_export.corpus_embedding import Options
+from hub_export import length_batches
+from hub_export.tables import corpus as corpus_embedding
+from hub_export.tables import rows as recording_rows
+from hub_export.tables.corpus import Options
 from tests import sounds
 
 FORMATS = ["npz", "parquet"]
@@ -283,7 +285,7 @@ def test_a_killed_run_goes_on_to_the_same_table(model, tmp_path, extension):
 
 _PEAK = """
 import sys
-from hub_export import corpus_embedding
+from hub_export.tables import corpus as corpus_embedding
 corpus_embedding.embed_corpus(*sys.argv[1:4], corpus_embedding.Options(True))
 with open("/proc/self/status") as file:
     (line,) = [line for line in file if line.startswith("VmHWM")]

@@ -7,7 +7,7 @@ import tensorflow as tf
 from byola_tf import Encoder
 from byola_tf.config import EncoderConfig
 from byola_tf.networks import pooling
-from hub_export import state_dict
+from hub_export.pytorch import state_dict
 
 ATOL = 1e-4
 

@@ -143,11 +143,12 @@ def test_workers_with_parts_of_their_own_finish_and_stay_equal(folder, tmp_path)
     ]
     program = (
         "import sys, numpy as np\n"
-        "from train_lib import loop, pretrain\n"
+        "from train_lib import pretrain\n"
+        "from train_lib.training import loop\n"
         "save = loop.Run._summarize\n"
         "def spied(self, seconds):\n"
         "    values = [v.numpy().ravel() for v in self.model.variables]\n"
-        "    from train_lib import distribution\n"
+        "    from train_lib.training import distribution\n"
         "    index, _ = distribution.worker(self.strategy)\n"
         f"    np.save({str(tmp_path)!r} + f'/{{index}}.npy', np.concatenate(values))\n"
         "    return save(self, seconds)\n"
@@ -193,7 +194,7 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * 2)
 from byola_tf import BYOL
 from tests import options_test
-from train_lib import distribution
+from train_lib.training import distribution
 views = options_test.random_views()
 
 def steps(strategy, config, scale=None):

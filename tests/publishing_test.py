@@ -21,7 +21,8 @@ from byola_tf import Encoder, checkpoint
 from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import archive, check, inspection, layouts, model_card
+from hub_export import check, inspection
+from hub_export.publishing import archive, layouts, model_card
 
 PROBE = {
     "task": "esc10",

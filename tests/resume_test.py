@@ -217,7 +217,7 @@ def test_work_directory_moves_between_numbers_of_devices(folder, tmp_path):
         "tf.config.list_physical_devices('CPU')[0], "
         "[tf.config.LogicalDeviceConfiguration()] * 2)\n"
         "from tests.resume_test import make_config\n"
-        "from train_lib import trainer\n"
+        "from train_lib.training import trainer\n"
         f"config = make_config({folder!r}, 6)\n"
         "config.train.strategy = 'mirrored'\n"
         f"print(trainer.pretrain(config, {moved!r}).steps)\n"

@@ -55,15 +55,15 @@ def exported(embedders):
 def tflite_folder(exported, tmp_path_factory):
     """The v2 model as float32 files, for windows of a second and any length."""
     pytest.importorskip("ai_edge_litert")
-    from hub_export import tflite_files
+    from hub_export.tflite import files
 
     folder, temporary = (str(tmp_path_factory.mktemp("files")) for _ in range(2))
     embedder = byola_tf.Embedder(exported)
     opened = checkpoint.Checkpoint(
         exported._encoder, embedder.config, embedder.statistics, {}
     )
-    tflite_files.write(folder, ["float32"], opened, 16000, {}, temporary)
-    tflite_files.describe(folder, embedder, 16000)
+    files.write(folder, ["float32"], opened, 16000, {}, temporary)
+    files.describe(folder, embedder, 16000)
     return pathlib.Path(folder)
 
 

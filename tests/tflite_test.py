@@ -15,17 +15,21 @@ from byola_tf import Encoder, checkpoint
 from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import (
-    check,
-    saved_model,
-    tflite_bundle,
-    tflite_clips,
-    tflite_conversion,
-    tflite_files,
-    tflite_metadata,
-    tflite_proof,
-    tflite_report,
-    tflite_runner,
+from hub_export import check, saved_model, tflite_report
+from hub_export.tflite import (
+    bundle as tflite_bundle,
+)
+from hub_export.tflite import (
+    clips as tflite_clips,
+)
+from hub_export.tflite import (
+    conversion,
+    files,
+    metadata,
+    proof,
+)
+from hub_export.tflite import (
+    runner as tflite_runner,
 )
 from tests import sounds
 
@@ -86,9 +90,9 @@ def test_every_flavour_agrees_with_the_saved_model(bundle, reference):
     waveform = np.stack(list(generate(5, 16000, 16000).values()))
     expected = reference(waveform).numpy()
     floors = {"float32": 0.999999, "float16": 0.99999, "dynamic": 0.999, "int8": 0.99}
-    for artefact in tflite_files.artefacts(floors):
+    for artefact in files.artefacts(floors):
         found = tflite_runner.Runner(artefact.path(output)).embed(waveform)
-        assert tflite_proof.cosine(found, expected) > floors[artefact.flavour], artefact
+        assert proof.cosine(found, expected) > floors[artefact.flavour], artefact
 
 
 def test_the_report_holds_the_proof(bundle):
@@ -154,9 +158,9 @@ def test_the_int8_encoder_is_integer_throughout(bundle):
     assert interpreter.get_input_details()[0]["dtype"] == np.int8
     assert interpreter.get_output_details()[0]["dtype"] == np.int8
     with open(path, "rb") as file:
-        graph = tflite_metadata.schema.Model.GetRootAs(file.read()).Subgraphs(0)
+        graph = metadata.schema.Model.GetRootAs(file.read()).Subgraphs(0)
     kinds = {graph.Tensors(index).Type() for index in range(graph.TensorsLength())}
-    types = tflite_metadata.schema.TensorType
+    types = metadata.schema.TensorType
     assert kinds == {types.INT8, types.INT32}  # 32 bits: biases and shapes
     front = LITERT.Interpreter(os.path.join(bundle[0], "int8_frontend.tflite"))
     assert set(front.get_signature_list()) == {"log_mel"}
@@ -173,7 +177,7 @@ def test_quantisation_shrinks_the_encoder_and_signatures_share_it(bundle):
 
 def test_the_file_describes_itself(bundle):
     path = os.path.join(bundle[0], "dynamic.tflite")
-    described = tflite_metadata.describe(path)
+    described = metadata.describe(path)
     assert (described["sample_rate"], described["channels"]) == (16000, 1)
     assert described["name"] == "byola-tf dynamic"
     assert "mono audio at 16000 Hz" in described["description"]
@@ -198,8 +202,8 @@ def test_the_linear_probe_takes_a_file_at_its_own_rate(bundle, reference, tmp_pa
     opened = opening.open_model(path)
     expected = reference(waveform).numpy()
     np.testing.assert_allclose(opened.embed(waveform), expected, atol=1e-4)
-    facts = tflite_metadata.facts(path)
-    tflite_metadata.write(path, {**facts, "sample_rate": 32000})
+    facts = metadata.facts(path)
+    metadata.write(path, {**facts, "sample_rate": 32000})
     assert opening.open_model(path).sample_rate == 32000
     assert opening.open_model(f"{path}@8000").sample_rate == 8000
 
@@ -211,7 +215,7 @@ def test_weights_stay_aligned(bundle):
             continue
         with open(os.path.join(bundle[0], name), "rb") as file:
             content = file.read()
-        root = tflite_metadata.schema.Model.GetRootAs(content)
+        root = metadata.schema.Model.GetRootAs(content)
         for index in range(root.BuffersLength()):
             buffer = root.Buffers(index)
             if not buffer.DataIsNone():
@@ -244,27 +248,25 @@ def test_runner_says_what_it_misses(bundle, model, tmp_path):
 
 
 def test_files_of_another_model_fail_the_proof(bundle, reference):
-    other = tflite_proof.Answers(reference.model)
-    clips = tflite_proof.artificial_clips(16000, 16000)
+    other = proof.Answers(reference.model)
+    clips = proof.artificial_clips(16000, 16000)
     path = os.path.join(bundle[0], "float32.tflite")
-    assert tflite_proof.compare(path, other, clips).holds(0.9999)
-    other = tflite_proof.Answers(reference.model)
+    assert proof.compare(path, other, clips).holds(0.9999)
+    other = proof.Answers(reference.model)
     other.embedding = lambda name, clip: reference(clip)[0].numpy()[::-1]
-    assert not tflite_proof.compare(path, other, clips).holds(0.9999)
+    assert not proof.compare(path, other, clips).holds(0.9999)
 
 
 def test_below_the_threshold_the_old_folder_stays(bundle, model, tmp_path, monkeypatch):
     def converted(folder, *_):
         shutil.copy(os.path.join(bundle[0], "dynamic.tflite"), folder)
 
-    monkeypatch.setattr(tflite_files, "write", converted)
-    monkeypatch.setattr(
-        tflite_files, "artefacts", lambda _: [tflite_files.Artefact("dynamic")]
-    )
+    monkeypatch.setattr(files, "write", converted)
+    monkeypatch.setattr(files, "artefacts", lambda _: [files.Artefact("dynamic")])
     output = tmp_path / "mobile"
     output.mkdir()
     (output / "report.json").write_text("old")
-    monkeypatch.setitem(tflite_proof.THRESHOLDS, "dynamic", 1.1)
+    monkeypatch.setitem(proof.THRESHOLDS, "dynamic", 1.1)
     options = tflite_bundle.Options(flavours=("dynamic",))
     with pytest.raises(UserError, match="at least 1.1 for dynamic"):
         tflite_bundle.write(model, str(output), options, generate)
@@ -285,10 +287,10 @@ def test_a_converter_that_dies_is_a_message(
     model, tmp_path, monkeypatch, program, message
 ):
     worker = (sys.executable, "-c", f"import os, sys; {program}")
-    monkeypatch.setattr(tflite_conversion, "WORKER", worker)
-    job = tflite_conversion.Job(model, str(tmp_path / "x.tflite"), "float32")
+    monkeypatch.setattr(conversion, "WORKER", worker)
+    job = conversion.Job(model, str(tmp_path / "x.tflite"), "float32")
     with pytest.raises(UserError, match=message):
-        tflite_conversion.convert([job])
+        conversion.convert([job])
 
 
 def test_the_front_end_alone_calibrated_on_audio_given(model, tmp_path, monkeypatch):
@@ -299,7 +301,7 @@ def test_the_front_end_alone_calibrated_on_audio_given(model, tmp_path, monkeypa
         captured.update(calibration=calibration, statistics=opened.statistics)
         raise UserError("enough")
 
-    monkeypatch.setattr(tflite_files, "write", stop)
+    monkeypatch.setattr(files, "write", stop)
     options = tflite_bundle.Options(calibration=audio, statistics=Statistics(-5.0, 3.0))
     with pytest.raises(UserError, match="enough"):
         tflite_bundle.write(model, str(tmp_path / "out"), options, generate)

@@ -24,7 +24,7 @@ from byola_tf.config import Config, TrainConfig
 from byola_tf.corpus import corpus as waveforms
 from byola_tf.memory import peak_memory
 from byola_tf.normalize import Statistics
-from hub_export import corpus_embedding
+from hub_export.tables import corpus as corpus_embedding
 from train_lib.benchmark import decoding_speed, mobile
 from train_lib.preparation import shards
 from train_lib.synthesis import bank as synthetic
@@ -219,7 +219,7 @@ def _memory(batch_size):
     """Peak memory of training steps, each precision in a process of its own."""
     for precision, suffix in _PRECISIONS:
         program = (
-            "from train_lib import measurements as m;"
+            "from train_lib.benchmark import measurements as m;"
             f"print(m.peak_of_training({batch_size}, {precision!r}))"
         )
         finished = subprocess.run(

@@ -15,9 +15,17 @@ from collections.abc import Callable, Iterator
 import byola_tf
 from byola_tf import audio, checkpoint, files, frontend, parallel
 from byola_tf.errors import UserError
-from hub_export import embedding_parts, embedding_tables, recording_rows
+from hub_export.tables import (
+    parts as embedding_parts,
+)
+from hub_export.tables import (
+    rows as recording_rows,
+)
+from hub_export.tables import (
+    writing,
+)
 
-error_path = embedding_tables.error_path
+error_path = writing.error_path
 
 _VERSION = 1  # of what the rows of a part mean
 _FILES_PER_PART = 64
@@ -102,7 +110,7 @@ def embed_corpus(
     """
     options = options or Options()
     options.check()
-    embedding_tables.check_format(output)
+    writing.check_format(output)
     paths = audio.find_files(pattern)
     embedder = byola_tf.load(model, precision=options.precision)
     if not hasattr(embedder.model, "embed_padded"):
@@ -140,15 +148,15 @@ def embed_corpus(
             f"`--audio` must match readable files. Received: {len(paths)} files, none "
             f"of them usable. The first: {next(iter(errors.values()))}"
         )
-    table = embedding_tables.Table(
+    table = writing.Table(
         num_rows=sum(entry.num_rows for entry in entries),
         dtype=dtype,
         rows=lambda: itertools.chain.from_iterable(part.rows() for part in parts),
         paths=lambda: (entry.path for entry in entries for _ in range(entry.num_rows)),
         constants=_constants(model, embedder),
     )
-    embedding_tables.write(output, table)
-    embedding_tables.write_errors(output, errors)
+    writing.write(output, table)
+    writing.write_errors(output, errors)
     shutil.rmtree(folder)
     return Summary(
         table.num_rows,

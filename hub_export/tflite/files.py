@@ -11,8 +11,8 @@ import tensorflow as tf
 from byola_tf.checkpoint import Checkpoint
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.embedder import Embedder
-from hub_export import mobile_model, tflite_conversion, tflite_metadata
-from hub_export.tflite_runner import ENCODER_FILE, FRONTEND_FILE
+from hub_export.tflite import conversion, metadata, models
+from hub_export.tflite.runner import ENCODER_FILE, FRONTEND_FILE
 
 ANY_LENGTH = "_any_length"
 MEDIAPIPE = "_mediapipe"
@@ -89,32 +89,32 @@ def write(
         if kind not in saved:
             saved[kind] = os.path.join(temporary, f"waveform{kind}")
             length = None if kind == ANY_LENGTH else num_samples
-            model = mobile_model.WaveformModel(opened, length)
+            model = models.WaveformModel(opened, length)
             tf.saved_model.save(model, saved[kind], model.signatures())
         path = artefact.path(folder)
-        jobs.append(tflite_conversion.Job(saved[kind], path, artefact.flavour))
-    tflite_conversion.convert(jobs, progress)
+        jobs.append(conversion.Job(saved[kind], path, artefact.flavour))
+    conversion.convert(jobs, progress)
     for artefact in artefacts(flavours):
         if artefact.variant == MEDIAPIPE:
             whole = Artefact(artefact.flavour).path(folder)
-            tflite_metadata.keep_one_signature(whole, "embed", artefact.path(folder))
+            metadata.keep_one_signature(whole, "embed", artefact.path(folder))
 
 
 def _int8_jobs(folder, opened, num_samples, calibration, temporary):
     frontend, encoder, examples = (
         os.path.join(temporary, name) for name in ("frontend", "encoder", "log_mel.npy")
     )
-    model = mobile_model.WaveformModel(opened, num_samples)
+    model = models.WaveformModel(opened, num_samples)
     tf.saved_model.save(model, frontend, model.signatures(["log_mel"]))
     clips = calibration.values()
     log_mels = np.stack([model.log_mel(clip[None])["log_mel"][0] for clip in clips])
     np.save(examples, log_mels)
-    model = mobile_model.EncoderModel(opened, log_mels.shape[1])
+    model = models.EncoderModel(opened, log_mels.shape[1])
     tf.saved_model.save(model, encoder, {"embed": model.embed})
     outputs = [os.path.join(folder, name) for name in (FRONTEND_FILE, ENCODER_FILE)]
     return [
-        tflite_conversion.Job(frontend, outputs[0], "float32"),
-        tflite_conversion.Job(encoder, outputs[1], "int8", examples),
+        conversion.Job(frontend, outputs[0], "float32"),
+        conversion.Job(encoder, outputs[1], "int8", examples),
     ]
 
 
@@ -134,7 +134,7 @@ def describe(folder: str, reference: Embedder, num_samples: int) -> None:
         stem = name.removesuffix(".tflite")
         is_fixed = not stem.endswith(ANY_LENGTH)
         length = f"{num_samples} samples" if is_fixed else "any length"
-        tflite_metadata.write(
+        metadata.write(
             os.path.join(folder, name),
             {
                 **facts,

@@ -7,7 +7,7 @@ import shutil
 
 from byola_tf import files
 from byola_tf.errors import UserError
-from hub_export import archive, model_card
+from hub_export.publishing import archive, model_card
 
 KAGGLE, HUGGING_FACE = "kaggle", "huggingface"
 _FRAMEWORK = "tensorFlow2"

@@ -40,21 +40,22 @@ def main() -> None:
     from byola_tf.errors import UserError
 
     try:
-        from hub_export import tflite_bundle, tflite_report
+        from hub_export import tflite_report
+        from hub_export.tflite import bundle
     except ImportError as error:
         raise UserError(
             "Proving TFLite files needs a package that is not installed. Received: "
             f"no {error.name}. Install it: pip install 'byola-tf[export]'."
         ) from error
 
-    options = tflite_bundle.Options(
+    options = bundle.Options(
         flavours=tuple(dict.fromkeys(FLAVOURS.value)),
         seconds=SECONDS.value,
         calibration=CALIBRATION.value,
         clips=CLIPS.value,
         statistics=normalize.optional_statistics(MEAN.value, STD.value),
     )
-    report = tflite_bundle.write(
+    report = bundle.write(
         command.required("model", MODEL.value, "runs/model"),
         command.required("output", OUTPUT.value, "runs/mobile"),
         options,
@@ -63,7 +64,7 @@ def main() -> None:
         progress.bar,
     )
     print(tflite_report.table(report))
-    print(f"\nWrote {OUTPUT.value}; {tflite_bundle.REPORT_FILE} has the details.")
+    print(f"\nWrote {OUTPUT.value}; {bundle.REPORT_FILE} has the details.")
 
 
 def _generate(seed: int, num_samples: int, sample_rate: int) -> dict:

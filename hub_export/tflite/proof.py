@@ -6,7 +6,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from hub_export import check, tflite_metadata, tflite_runner
+from hub_export import check
+from hub_export.tflite import metadata
+from hub_export.tflite import runner as tflite_runner
 
 THRESHOLDS = {"float32": 0.9999, "float16": 0.999, "dynamic": 0.999, "int8": 0.99}
 _FEW = 8  # clips for `frames`, `log_mel` and other lengths
@@ -100,7 +102,7 @@ def compare(path: str, answers: Answers, clips: dict[str, np.ndarray]) -> Agreem
     front = path
     if os.path.isdir(path):
         front = os.path.join(path, tflite_runner.FRONTEND_FILE)
-    signatures = tflite_metadata.describe(front)["signatures"]
+    signatures = metadata.describe(front)["signatures"]
     frames = log_mel = None
     if "frames" in signatures:
         frames = _frames(front, answers, few)

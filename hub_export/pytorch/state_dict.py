@@ -9,7 +9,8 @@ from byola_tf import Encoder, checkpoint
 from byola_tf.config import AugmentConfig, Config, EncoderConfig, FrontendConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import saved_model, torch_archive
+from hub_export import saved_model
+from hub_export.pytorch import archive
 
 _FIRST = "features.0.weight"
 
@@ -158,7 +159,7 @@ def import_checkpoint(
             f"Received: mean {mean}, std {std}."
         )
     saved_model.check_output(output)
-    encoder, config = encoder_from_state(torch_archive.read(path))
+    encoder, config = encoder_from_state(archive.read(path))
     name = os.path.basename(path)
     provenance = {
         "imported_from": name,

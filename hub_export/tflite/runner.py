@@ -129,7 +129,7 @@ def facts(path: str) -> dict:
         UserError: `path` is no file of hub_export.tflite, or ai-edge-litert is absent.
     """
     try:
-        from hub_export import tflite_metadata
+        from hub_export.tflite import metadata
     except ImportError as error:
         raise UserError(
             "Running TFLite files needs a package that is not installed. Received: "
@@ -140,7 +140,7 @@ def facts(path: str) -> dict:
             f"A TFLite file must be there. Received: {path!r}, which is absent. "
             "Write it with python -m hub_export.tflite."
         )
-    return tflite_metadata.facts(path)
+    return metadata.facts(path)
 
 
 def _open(path: str, num_threads: int):

@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from byola_tf.errors import UserError
-from hub_export import model_metadata
+from hub_export.tflite import flatbuffer
 
 METADATA_NAME = "TFLITE_METADATA"
 FACTS_NAME = "byola_tf"
@@ -46,7 +46,7 @@ def write(path: str, facts: dict) -> None:
         tensors = model.subgraphs[signature.subgraphIndex].tensors
         for entry in [*signature.inputs, *signature.outputs]:
             tensors[entry.tensorIndex].name = entry.name
-    _put(model, METADATA_NAME, model_metadata.encode(model, facts))
+    _put(model, METADATA_NAME, flatbuffer.encode(model, facts))
     _put(model, FACTS_NAME, json.dumps(facts).encode())
     _pack(model, path)
 
@@ -97,7 +97,7 @@ def describe(path: str) -> dict:
     }
     encoded = _get(model, METADATA_NAME)
     if encoded is not None:
-        described.update(model_metadata.decode(encoded))
+        described.update(flatbuffer.decode(encoded))
     facts = _get(model, FACTS_NAME)
     if facts is not None:
         described[FACTS_NAME] = json.loads(facts)

@@ -17,18 +17,22 @@ from byola_tf.corpus.corpus import no_progress
 from byola_tf.embedder import Embedder
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import (
-    mobile_model,
-    tflite_clips,
-    tflite_files,
-    tflite_measurement,
-    tflite_metadata,
-    tflite_proof,
-    tflite_report,
+from hub_export import tflite_report
+from hub_export.tflite import (
+    clips as tflite_clips,
 )
-from hub_export.tflite_runner import Runner
+from hub_export.tflite import (
+    files as tflite_files,
+)
+from hub_export.tflite import (
+    measurement,
+    metadata,
+    models,
+    proof,
+)
+from hub_export.tflite.runner import Runner
 
-FLAVOURS = tuple(tflite_proof.THRESHOLDS)
+FLAVOURS = tuple(proof.THRESHOLDS)
 REPORT_FILE = "report.json"
 TABLE_FILE = "report.md"
 _MAX_PROOF_CLIPS = 32
@@ -88,7 +92,7 @@ def write(
     reference = _open(model, options.statistics)
     opened = checkpoint.from_exported(reference.model)
     opened = dataclasses.replace(opened, statistics=reference.statistics)
-    num_samples = mobile_model.window_samples(opened.config, options.seconds)
+    num_samples = models.window_samples(opened.config, options.seconds)
     calibration, clips = _sounds(options, reference, num_samples, generate, progress)
     with files.replacing_folder(output) as folder:
         with tempfile.TemporaryDirectory() as temporary:
@@ -103,7 +107,7 @@ def write(
             )
         tflite_files.describe(folder, reference, num_samples)
         artefacts = tflite_files.artefacts(options.flavours)
-        answers = tflite_proof.Answers(reference.model)
+        answers = proof.Answers(reference.model)
         rows = [
             _prove(folder, artefact, answers, num_samples, clips)
             for artefact in progress(artefacts, len(artefacts), "proving")
@@ -185,7 +189,7 @@ def _open(model: str, statistics: Statistics | None) -> Embedder:
 def _sounds(options, reference, num_samples, generate, progress):
     """The windows to calibrate with and those to prove with, by name."""
     rate = reference.sample_rate
-    artificial = tflite_proof.artificial_clips(rate, num_samples)
+    artificial = proof.artificial_clips(rate, num_samples)
     # silence and the like will come, whatever the recordings hold
     calibration, held_out = dict(artificial), {}
     if options.calibration:
@@ -209,7 +213,7 @@ def _sounds(options, reference, num_samples, generate, progress):
 def _prove(folder, artefact, answers, num_samples, clips) -> dict:
     """The row of an artefact in the report."""
     paths = [os.path.join(folder, name) for name in artefact.files]
-    operators = [tflite_metadata.operators(path) for path in paths]
+    operators = [metadata.operators(path) for path in paths]
     custom = [name for part in operators for name in part if name.startswith("CUSTOM:")]
     if custom:
         raise UserError(
@@ -218,8 +222,8 @@ def _prove(folder, artefact, answers, num_samples, clips) -> dict:
         )
     path = artefact.path(folder)
     is_any = artefact.variant == tflite_files.ANY_LENGTH
-    agreement = tflite_proof.compare(path, answers, clips)
-    threshold = tflite_proof.THRESHOLDS[artefact.flavour]
+    agreement = proof.compare(path, answers, clips)
+    threshold = proof.THRESHOLDS[artefact.flavour]
     return {
         "files": list(artefact.files),
         "flavour": artefact.flavour,
@@ -228,7 +232,7 @@ def _prove(folder, artefact, answers, num_samples, clips) -> dict:
         "threshold": threshold,
         "passes": agreement.holds(threshold),
         **dataclasses.asdict(agreement),
-        **tflite_measurement.measure(path, num_samples),
+        **measurement.measure(path, num_samples),
         "operators": [dict(part) for part in operators],
     }
 

@@ -8,8 +8,8 @@ import re
 import tempfile
 
 import byola_tf
-from hub_export import compatibility, trials
-from hub_export.compatibility import Problem
+from hub_export.environment import compatibility, trials
+from hub_export.environment.compatibility import Problem
 
 # What is of interest beside the package's own requirements.
 _FURTHER = (

@@ -1,7 +1,7 @@
 """SavedModels to TFLite files, in a process of its own.
 
 The converter can abort the whole process ("LLVM ERROR: …"). In a child process,
-that is an error message. `python -m hub_export.tflite_conversion JOBS.json` is the
+that is an error message. `python -m hub_export.tflite.conversion JOBS.json` is the
 child; users call `hub_export.tflite`.
 """
 
@@ -20,7 +20,7 @@ from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
 from hub_export import child_process
 
-WORKER = child_process.command("hub_export.tflite_conversion")
+WORKER = child_process.command("hub_export.tflite.conversion")
 _LOG_LINES = 8
 
 

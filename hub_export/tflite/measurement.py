@@ -1,6 +1,6 @@
 """Latency and memory of TFLite files, in a fresh process without TensorFlow.
 
-`python -m hub_export.tflite_measurement PATH SAMPLES` prints one line of JSON;
+`python -m hub_export.tflite.measurement PATH SAMPLES` prints one line of JSON;
 `measure` calls it.
 """
 
@@ -12,7 +12,8 @@ import time
 import numpy as np
 
 from byola_tf.memory import peak_memory
-from hub_export import child_process, tflite_runner
+from hub_export import child_process
+from hub_export.tflite import runner as tflite_runner
 
 _REPEATS = 15
 _WARM_UP = 3
@@ -31,7 +32,7 @@ def measure(path: str, num_samples: int) -> dict:
         opened to the end of the single-threaded runs, MiB.
     """
     finished = subprocess.run(
-        child_process.command("hub_export.tflite_measurement", path, str(num_samples)),
+        child_process.command("hub_export.tflite.measurement", path, str(num_samples)),
         capture_output=True,
         text=True,
         env=child_process.environment(),

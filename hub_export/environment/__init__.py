@@ -1,0 +1,1 @@
+"""What the environment doctor examines: versions, problems, trials."""

@@ -1,0 +1,1 @@
+"""Archives, layouts of registries, and model cards."""

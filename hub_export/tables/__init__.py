@@ -1,0 +1,1 @@
+"""Tables of embeddings, written part by part."""

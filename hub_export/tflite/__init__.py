@@ -1,0 +1,1 @@
+"""Models for phones, converted and proved: `python -m hub_export.tflite`."""
