@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import pathlib
 import pickle
 import struct
@@ -187,3 +188,59 @@ def test_missing_layer_and_wrong_shape_are_named(golden):
         )
     with pytest.raises(UserError, match="`fc.3.bias` must have"):
         state_dict.encoder_from_state({**state, "fc.3.bias": np.zeros(3, "f")})
+
+
+def put(index):
+    return b"r" + struct.pack("<I", index)
+
+
+HOSTILE_PICKLES = {
+    "a hundred axes": pickled_tensor(0, [0] + [1] * 99, [0] * 100),
+    "billion laughs": b"\x80\x02]"
+    + b"".join(
+        put(n) + b"0](" + (b"j" + struct.pack("<I", n)) * 10 + b"e" for n in range(12)
+    )
+    + b".",
+    "a list in itself": b"\x80\x02]" + put(0) + b"j\0\0\0\0a.",
+    "a memo of 2**31 entries, deep": b"\x80\x02" + b"]" * 5000 + b"a" * 4999 + b".",
+    "a huge integer": b"\x80\x02\x8b\xff\xff\xff\x7f" + b"\1" * 10 + b".",
+    "a length beyond the file": b"\x80\x02X\xff\xff\xff\x7fabc.",
+    "a call of a type": b"\x80\x02ctorch\nFloatStorage\n(K\x05tR.",
+    "another function": b"\x80\x02cos\nsystem\n(X\x04\0\0\0truetR.",
+    "no end": b"\x80\x02}",
+    "nothing": b"",
+    "a popped mark": b"\x80\x02(0.",
+    "a set on a text": b"\x80\x02X\x01\0\0\0aX\x01\0\0\0bX\x01\0\0\0cs.",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_PICKLES)
+def test_a_forged_pickle_is_refused_in_words(tmp_path, name):
+    write_archive(tmp_path / "x.pth", HOSTILE_PICKLES[name], bytes(16))
+    with pytest.raises(UserError, match="zip archive of tensors"):
+        state_dict.encoder_from_state(torch_archive.read(str(tmp_path / "x.pth")))
+
+
+def test_a_memo_index_of_a_file_takes_no_memory(tmp_path):
+    pickled = b"\x80\x02}" + put(2**31) + b"."
+    write_archive(tmp_path / "x.pth", pickled)
+    assert torch_archive.read(str(tmp_path / "x.pth")) == {}
+
+
+def test_other_kinds_of_files_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    for name in ("pipe.pth", "."):
+        with pytest.raises(UserError, match="not a regular file"):
+            torch_archive.read(str(tmp_path / name))
+    bomb = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1 << 20))
+    with pytest.raises(UserError, match="compressed"):
+        torch_archive.read(str(bomb))
+    plain = tmp_path / "encrypted.pth"
+    write_archive(plain, b"\x80\x02}.")
+    content = bytearray(plain.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    plain.write_bytes(content)
+    with pytest.raises(UserError, match="encrypted"):
+        torch_archive.read(str(plain))

@@ -44,7 +44,18 @@ def encoder_from_state(state: dict):
 
 
 def set_layer(layer, state: dict, names: list[str], axes: tuple) -> None:
-    """Sets kernel (transposed by `axes`) and bias of a layer."""
+    """Sets kernel and bias of a layer.
+
+    Args:
+        layer: a built Dense or Conv2D.
+        state: name → array.
+        names: of the kernel and of the bias in `state`.
+        axes: the order of the kernel's axes in `state` that makes it ours, e.g.
+            (1, 0) for a dense layer's [out, in] → [in, out].
+
+    Raises:
+        UserError: an array is missing or has another shape.
+    """
     kernel, bias = [_get(state, name) for name in names]
     _assign(layer.kernel, kernel.transpose(axes), names[0])
     _assign(layer.bias, bias, names[1])
@@ -112,13 +123,20 @@ def _configuration(state: dict) -> Config:
     """Reads version and widths off the shapes."""
     blocks = sum(f"features.{4 * block}.weight" in state for block in range(3))
     first, second = _get(state, "fc.0.weight"), _get(state, "fc.3.weight")
-    if blocks not in (2, 3) or first.ndim != 2 or second.ndim != 2:
+    kernel = _get(state, _FIRST)
+    if kernel.ndim != 4 or not kernel.size:
+        raise UserError(
+            f"`{_FIRST}` must be the kernel of a convolution, four axes long. "
+            f"Received: {kernel.shape}. Is it a BYOL-A encoder?"
+        )
+    matrices = first.ndim == second.ndim == 2 and first.size and second.size
+    if blocks not in (2, 3) or not matrices:
         raise UserError(
             "The checkpoint must have two (v2) or three (v1) convolution blocks and "
             f"two linear layers. Received: {blocks} blocks, fc.0 {first.shape}, fc.3 "
             f"{second.shape}."
         )
-    channels = len(_get(state, _FIRST))
+    channels = len(kernel)
     encoder = EncoderConfig(
         n_mels=first.shape[1] // channels * 2**blocks,
         num_blocks=blocks,
