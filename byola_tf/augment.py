@@ -1,6 +1,6 @@
 """The augmentation blocks: batched ops of explicit parameters.
 
-TASLP section III-C; `views` draws the parameters and chains the blocks. Shapes are
+TASLP section III-C. `two_views` draws the parameters and chains the blocks. Shapes are
 [batch, time, mel] throughout.
 """
 

@@ -1,19 +1,33 @@
 """A function over many items, in threads."""
 
+import collections
 import concurrent.futures
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 
-def in_order(function: Callable, items: Iterable, num_threads: int) -> Iterator:
+def in_order(
+    function: Callable, items: Iterable, num_threads: int, ahead: int = 4
+) -> Iterator:
     """Yields `function(item)` of every item, in order.
+
+    A window slides over the items: while one of them takes long, the threads go
+    on with those behind it, up to the window's length.
 
     Args:
         function: releases the interpreter lock where it takes long.
-        items: read a few at a time, so that few results wait.
+        items: read a window at a time, so that few results wait.
         num_threads: number of threads.
+        ahead: length of the window, items a thread; raise it where the results
+            are small and the times differ much.
     """
-    items = iter(items)
-    with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-        while window := list(itertools.islice(items, 4 * num_threads)):
-            yield from pool.map(function, window)
+    pending = collections.deque()
+    pool = concurrent.futures.ThreadPoolExecutor(num_threads)
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead * num_threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

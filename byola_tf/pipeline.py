@@ -1,21 +1,28 @@
 """tf.data from waveforms to views: log-mel, normalise, bank, augment.
 
-Augmentation runs on the global batch with seeds made from (seed, step): a step
-has the same views on any number of replicas and after a restart. The bank of
-past inputs is the state of a `Dataset.scan`; on resume it is filled again by
-replaying the batches before the first step.
+A batch takes three stages:
+
+    `_normalized_log_mels`   waveforms -> normalised log-mels, a segment each view
+    `_draw`                  -> the random parameters and backgrounds of both views;
+                                the batch enters the bank of past inputs
+    `_augment`               -> the two views
+
+The middle stage depends on the batches before and runs in order, as the state of
+a `Dataset.scan`; the others run in parallel. Augmentation runs on the global batch
+with seeds made from (seed, step): a step has the same views on any number of
+replicas and after a restart.
 """
 
-import math
-from typing import NamedTuple
+import functools
 
 import tensorflow as tf
 
-from byola_tf import frontend, normalize, two_views
-from byola_tf.config import AugmentConfig, Config
+from byola_tf import background_bank, frontend, normalize, two_views
+from byola_tf.background_bank import Bank
+from byola_tf.config import Config
 from byola_tf.normalize import Statistics, StatisticsAccumulator
+from byola_tf.progress import Progress, no_progress
 
-_MAX_CHUNKS = 64
 _CLIPS_AT_A_TIME = 16
 
 
@@ -43,57 +50,97 @@ def make_views_dataset(
         ((view_1, view_2), (mean, std)) when `with_moments`.
     """
     if isinstance(batches, tf.data.Dataset):
-        dataset = batches
-        batches = dataset.skip
-    chunks = bank_chunks(config)
-    replayed = min(first_step, chunks)
+        batches = batches.skip
+    # a run that resumes fills its bank again with the batches before its step
+    replayed = min(first_step, background_bank.num_batches(config))
     start = first_step - replayed
-    shape = [config.train.batch_size, config.unit_frames, config.frontend.n_mels]
-
-    def log_mels(waveform):
-        waveform = tf.ensure_shape(waveform, [config.train.batch_size, None])
-        return tuple(
-            normalize.normalize(_in_parts(log_mel_of, segment), statistics)
-            for segment in tf.split(waveform, config.data.num_segments, axis=1)
-        )
-
-    def log_mel_of(waveform):
-        return frontend.log_mel_spectrogram(to_float(waveform), config.frontend)
-
-    def draw(bank, element):
-        step, segments = element
-        segments = [tf.ensure_shape(log_mel, shape) for log_mel in segments]
-        log_mel = segments[0]
-        drawn = [
-            two_views.draw_parameters(
-                view_seed, shape, bank_rows(bank, config.augment), config.augment
-            )
-            for view_seed in two_views.view_seeds([config.seed, step])
-        ]
-        backgrounds = tuple(
-            gather_background(bank, parameters["background"], log_mel)
-            for parameters in drawn
-        )
-        views_of = (segments[0], segments[-1])
-        return push(bank, log_mel), (views_of, backgrounds, tuple(drawn))
-
-    def augmented(views_of, backgrounds, drawn):
-        pair = two_views.augment_pair(
-            views_of, backgrounds, drawn, config.augment, _in_parts
-        )
-        views = two_views.finish_views(pair, config.augment)
-        if not with_moments:
-            return views
-        return views, (tf.reduce_mean(pair), tf.math.reduce_std(pair))
-
-    dataset = batches(start).map(
-        log_mels, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    log_mels = _in_parallel(
+        batches(start), _normalized_log_mels, config=config, statistics=statistics
     )
-    dataset = tf.data.Dataset.zip((tf.data.Dataset.counter(start), dataset))
-    dataset = dataset.scan(empty_bank(config), draw).skip(replayed)
+    numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(start), log_mels))
+    drawn = numbered.scan(
+        background_bank.empty(config), functools.partial(_draw, config=config)
+    ).skip(replayed)
+    views = _in_parallel(drawn, _augment, config=config, with_moments=with_moments)
+    return views.prefetch(2)
+
+
+def _in_parallel(dataset: tf.data.Dataset, stage, **settings) -> tf.data.Dataset:
+    """Maps a stage over a data set, in order."""
     return dataset.map(
-        augmented, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    ).prefetch(2)
+        functools.partial(stage, **settings),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _normalized_log_mels(waveform, config: Config, statistics: Statistics) -> tuple:
+    """Normalised log-mels of a batch.
+
+    Args:
+        waveform: int16 or float32 [batch, num_segments * samples].
+        config: `Config`.
+        statistics: corpus statistics.
+
+    Returns:
+        float32 [batch, time, mel] a segment.
+    """
+    waveform = tf.ensure_shape(waveform, [config.train.batch_size, None])
+
+    def log_mel(clips):
+        return frontend.log_mel_spectrogram(to_float(clips), config.frontend)
+
+    return tuple(
+        normalize.normalize(_in_parts(log_mel, segment), statistics)
+        for segment in tf.split(waveform, config.data.num_segments, axis=1)
+    )
+
+
+def _draw(bank: Bank, element, config: Config) -> tuple:
+    """Draws the parameters and backgrounds of a step's views; pushes its inputs.
+
+    Args:
+        bank: `Bank`, the state of the scan.
+        element: int64 step, and its log-mels (see `_normalized_log_mels`).
+        config: `Config`.
+
+    Returns:
+        the next bank, and the arguments of `_augment`.
+    """
+    step, segments = element
+    shape = [config.train.batch_size, config.unit_frames, config.frontend.n_mels]
+    segments = [tf.ensure_shape(segment, shape) for segment in segments]
+    log_mel = segments[0]
+    num_entries = background_bank.num_entries(bank, config.augment)
+    parameters = tuple(
+        two_views.draw_parameters(seed, shape, num_entries, config.augment)
+        for seed in two_views.view_seeds([config.seed, step])
+    )
+    backgrounds = tuple(
+        background_bank.gather(bank, drawn["background"], log_mel)
+        for drawn in parameters
+    )
+    inputs = (segments[0], segments[-1])  # of the two views: one segment, or two
+    return background_bank.push(bank, log_mel), (inputs, backgrounds, parameters)
+
+
+def _augment(inputs, backgrounds, parameters, config: Config, with_moments: bool):
+    """The two views of a step.
+
+    Args:
+        inputs: two of float32 [batch, time, mel], one for each view.
+        backgrounds: two of float32 [batch, time, mel].
+        parameters: two results of `two_views.draw_parameters`.
+        config: `Config`.
+        with_moments: see `make_views_dataset`.
+    """
+    pair = two_views.augment_pair(
+        inputs, backgrounds, parameters, config.augment, _in_parts
+    )
+    views = two_views.finish_views(pair, config.augment)
+    if not with_moments:
+        return views
+    return views, (tf.reduce_mean(pair), tf.math.reduce_std(pair))
 
 
 def _in_parts(function, elements):
@@ -134,13 +181,15 @@ def to_float(waveform):
     return waveform
 
 
-def compute_statistics(batches, config: Config, progress=None) -> Statistics:
+def compute_statistics(
+    batches, config: Config, progress: Progress = no_progress
+) -> Statistics:
     """Corpus mean and standard deviation of the log-mel.
 
     Args:
         batches: data set of int16 or float32 [batch, samples].
         config: `Config`.
-        progress: wraps the iterable of batches, e.g. in a progress bar.
+        progress: `Progress` over the batches' log-mels.
 
     Raises:
         UserError: the corpus is empty or all one value.
@@ -151,83 +200,8 @@ def compute_statistics(batches, config: Config, progress=None) -> Statistics:
         ),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
+    total = max(0, int(batches.cardinality()))  # below 0: unknown
     accumulator = StatisticsAccumulator()
-    for log_mel in progress(log_mels) if progress else log_mels:
+    for log_mel in progress(log_mels, total, "statistics"):
         accumulator.update(log_mel)
     return accumulator.result()
-
-
-# The bank holds references to whole past batches, newest first, so that a push
-# copies nothing. Entries are counted from the newest input backwards.
-
-
-class Bank(NamedTuple):
-    """The last inputs, as state of a `Dataset.scan`.
-
-    Attributes:
-        seen: int64, number of inputs pushed so far.
-        chunks: tuple of float32 [rows, time, mel], all of the same size.
-    """
-
-    seen: tf.Tensor
-    chunks: tuple
-
-
-def bank_chunks(config: Config) -> int:
-    """Number of past batches that cover the bank."""
-    return math.ceil(config.augment.bank_size / config.train.batch_size)
-
-
-def empty_bank(config: Config) -> Bank:
-    """The bank before the first step."""
-    count, rows = bank_chunks(config), config.train.batch_size
-    if count > _MAX_CHUNKS:
-        # many tiny batches are kept as one tensor: thousands of references
-        # are slower than copying a few clips
-        count, rows = 1, config.augment.bank_size
-    zeros = tf.zeros([rows, config.unit_frames, config.frontend.n_mels])
-    return Bank(tf.constant(0, tf.int64), (zeros,) * count)
-
-
-def push(bank: Bank, log_mel) -> Bank:
-    """Adds a batch, float32 [batch, time, mel], and drops the oldest entries."""
-    newest = log_mel[::-1]
-    seen = bank.seen + tf.shape(log_mel, tf.int64)[0]
-    if not bank.chunks:
-        return bank
-    if newest.shape[0] == bank.chunks[0].shape[0]:
-        return Bank(seen, (newest, *bank.chunks[:-1]))
-    (chunk,) = bank.chunks
-    kept = chunk.shape[0] - newest.shape[0]
-    return Bank(seen, (tf.concat([newest, chunk[:kept]], axis=0),))
-
-
-def bank_rows(bank: Bank, augment_config: AugmentConfig):
-    """Number of valid entries, int32."""
-    size = tf.constant(augment_config.bank_size, tf.int64)
-    return tf.cast(tf.minimum(bank.seen, size), tf.int32)
-
-
-def gather_background(bank: Bank, indices, fallback):
-    """Picks bank entries.
-
-    Args:
-        bank: `Bank`.
-        indices: int32 [batch], counted from the newest entry.
-        fallback: float32 [batch, time, mel], returned by a bank without room.
-
-    Returns:
-        float32 [batch, time, mel].
-    """
-    if not bank.chunks:
-        return fallback
-    rows = bank.chunks[0].shape[0]
-    chunk_of = indices // rows
-    count = len(bank.chunks)
-    order = tf.dynamic_partition(tf.range(tf.size(indices)), chunk_of, count)
-    inside = tf.dynamic_partition(indices % rows, chunk_of, count)
-    picked = [
-        tf.gather(chunk, selected)
-        for chunk, selected in zip(bank.chunks, inside, strict=True)
-    ]
-    return tf.ensure_shape(tf.dynamic_stitch(order, picked), fallback.shape)

@@ -15,9 +15,9 @@ import pytest
 from byola_tf.corpus import shard_format
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib.preparation import recordings, shards
+from train_lib.preparation import recordings, sharding
 
-LAYOUT = shards.make_layout(16000, 10.0, 1.0, "pcm")
+LAYOUT = sharding.make_layout(16000, 10.0, 1.0, "pcm")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 
 def prepare(folder, output, num_shards=4, layout=LAYOUT, **kw):
-    return shards.prepare(str(folder), str(output), layout, num_shards, 2, **kw)
+    return sharding.prepare(str(folder), str(output), layout, num_shards, 2, **kw)
 
 
 def content(output):
@@ -110,13 +110,13 @@ def test_a_lost_or_damaged_shard_is_made_again(folder, tmp_path):
 
 def test_the_output_is_the_same_for_any_number_of_workers(folder, tmp_path):
     for workers in (1, 4):
-        shards.prepare(folder, str(tmp_path / f"{workers}"), LAYOUT, 4, workers)
+        sharding.prepare(folder, str(tmp_path / f"{workers}"), LAYOUT, 4, workers)
     assert content(tmp_path / "1") == content(tmp_path / "4")
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"num_shards": 3}, {"layout": shards.make_layout(8000, 10, 1, "pcm")}],
+    [{"num_shards": 3}, {"layout": sharding.make_layout(8000, 10, 1, "pcm")}],
     ids=["number", "layout"],
 )
 def test_shards_of_another_run_are_not_overwritten(folder, tmp_path, arguments):
@@ -238,7 +238,7 @@ def test_an_interrupt_leaves_whole_shards_only(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(shard_format.Index, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        shards.prepare(folder, str(output), LAYOUT, 4, 1)
+        sharding.prepare(folder, str(output), LAYOUT, 4, 1)
     names = set(content(output))
     assert {"shard-00000-of-00004.tfrecord", "shard-00001-of-00004.tfrecord"} <= names
     assert not any("00002" in name or "manifest" in name for name in names)
@@ -288,7 +288,7 @@ def test_what_cannot_be_prepared_is_refused(tmp_path):
     with pytest.raises(UserError, match="at least one usable file. Received: 1 unus"):
         prepare(folder, tmp_path / "shards")
     with pytest.raises(UserError, match="`--overlap_seconds` must be at least 0 and"):
-        shards.make_layout(16000, 1.0, 1.0, "pcm")
+        sharding.make_layout(16000, 1.0, 1.0, "pcm")
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be written to '.*file'"):
         prepare(sounds.write_folder(folder, 2), tmp_path / "file")
@@ -296,11 +296,11 @@ def test_what_cannot_be_prepared_is_refused(tmp_path):
 
 def test_shards_follow_the_size_of_the_corpus(folder, monkeypatch):
     found = recordings.find(folder)
-    assert shards.default_num_shards(found, LAYOUT) == 8
-    monkeypatch.setattr(shards, "_DEFAULT_SHARD_BYTES", 2 * 19200)
-    assert shards.default_num_shards(found, LAYOUT) == 10
+    assert sharding.default_num_shards(found, LAYOUT) == 8
+    monkeypatch.setattr(sharding, "_DEFAULT_SHARD_BYTES", 2 * 19200)
+    assert sharding.default_num_shards(found, LAYOUT) == 10
     found.paths = found.paths[:3]
-    assert shards.default_num_shards(found, LAYOUT) == 3
+    assert sharding.default_num_shards(found, LAYOUT) == 3
 
 
 def test_command_prints_what_it_made_and_what_next(folder, tmp_path):

@@ -18,7 +18,7 @@ from byola_tf.corpus import service
 from byola_tf.errors import UserError
 from tests import sounds
 from train_lib.configs import smoke
-from train_lib.preparation import shards
+from train_lib.preparation import sharding
 from train_lib.training import trainer, workdir
 
 UNIT = 15200
@@ -79,8 +79,8 @@ def prepared(folder, tmp_path_factory):
 
 
 def prepare(folder, output, payload="pcm"):
-    layout = shards.make_layout(16000, 2.0, 1.0, payload)
-    shards.prepare(folder, str(output), layout, 4, 2)
+    layout = sharding.make_layout(16000, 2.0, 1.0, payload)
+    sharding.prepare(folder, str(output), layout, 4, 2)
     return str(output)
 
 

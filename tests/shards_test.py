@@ -18,7 +18,7 @@ from byola_tf.corpus import shard_format, shard_reader
 from byola_tf.errors import UserError
 from tests import sounds
 from train_lib.configs import smoke
-from train_lib.preparation import shards
+from train_lib.preparation import sharding
 from train_lib.training import trainer, workdir
 
 RATE = 16000
@@ -42,8 +42,8 @@ def prepared(request, folder, tmp_path_factory):
 
 
 def prepare(folder, output, num_shards=3, payload="pcm", piece=2.5, overlap=1.0, **kw):
-    layout = shards.make_layout(RATE, piece, overlap, payload)
-    return shards.prepare(folder, output, layout, num_shards, 2, **kw)
+    layout = sharding.make_layout(RATE, piece, overlap, payload)
+    return sharding.prepare(folder, output, layout, num_shards, 2, **kw)
 
 
 def open_corpus(pattern, tmp_path, batch_size=5, **data):

@@ -50,15 +50,15 @@ EXCLUDE = flags.DEFINE_string(
 
 
 def main() -> None:
-    """Runs `shards.prepare` and prints what it made."""
+    """Runs `sharding.prepare` and prints what it made."""
     audio = command.required("audio", AUDIO.value, "sounds")
     output = command.required("output", OUTPUT.value, "shards")
-    from train_lib.preparation import shards
+    from train_lib.preparation import sharding
 
-    manifest = shards.prepare(
+    manifest = sharding.prepare(
         audio,
         output,
-        shards.make_layout(
+        sharding.make_layout(
             SAMPLE_RATE.value, PIECE_SECONDS.value, OVERLAP_SECONDS.value, PAYLOAD.value
         ),
         num_shards=SHARDS.value,

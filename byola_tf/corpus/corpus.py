@@ -7,7 +7,7 @@ its shards train to the same losses.
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -23,15 +23,11 @@ from byola_tf.corpus import (
     shards,
     tfds,
 )
+from byola_tf.corpus.source import CorpusSource
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
-
-
-def no_progress(items: Iterable, total: int, description: str) -> Iterable:
-    """The default progress bar: none."""
-    del total, description
-    return items
 
 
 class Corpus:
@@ -158,12 +154,8 @@ def _dataset(steps, read: Callable, width: int) -> tf.data.Dataset:
     return steps.map(batch_of, num_parallel_calls=2, deterministic=True)
 
 
-def find_batch(config: Config):
+def find_batch(config: Config) -> CorpusSource:
     """Finds the configuration's recordings, at least one batch of them.
-
-    Returns:
-        a source: `paths` and `open(config, cache_dir, progress)`, which
-        returns a `crops.CropReader`.
 
     Raises:
         UserError: none or too few are there.
@@ -177,9 +169,9 @@ def find_batch(config: Config):
 
 def open_corpus(
     config: Config,
-    source,
+    source: CorpusSource,
     cache_dir: str,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
     part: tuple[int, int] = (0, 1),
 ) -> Corpus:
     """Checks recordings and (where it fits) caches them.
@@ -188,8 +180,7 @@ def open_corpus(
         config: `Config`.
         source: what `find_batch` found.
         cache_dir: folder for decoded audio.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: `Progress` over the recordings that are decoded.
         part: of a worker; see `Corpus`.
 
     Raises:
@@ -208,7 +199,7 @@ def open_corpus(
     return ServiceCorpus(config, reader, source)
 
 
-def _source(config: Config):
+def _source(config: Config) -> CorpusSource:
     if config.data.tfds and config.data.pattern:
         raise UserError(
             "Either `config.data.pattern` or `config.data.tfds` must be given. "

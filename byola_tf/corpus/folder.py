@@ -1,7 +1,7 @@
 """Audio files as a source of crops: decoded once into a block, or every time."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import soundfile
@@ -11,6 +11,7 @@ from byola_tf import audio, files, parallel
 from byola_tf.config import Config
 from byola_tf.corpus import block, crops
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress
 
 _SAMPLED_FILES = 200
 
@@ -25,7 +26,7 @@ class Folder:
     def __init__(self, paths: list[str]):
         self.paths = paths
 
-    def open(self, config: Config, cache_dir: str, progress: Callable):
+    def open(self, config: Config, cache_dir: str, progress: Progress):
         """Checks and (where it fits) caches the files; a `CropReader`."""
         rate, threads = config.frontend.sample_rate, config.data.num_decode_threads
         estimate = estimate_samples(self.paths, rate)
@@ -90,8 +91,18 @@ def decode(path: str, sample_rate: int) -> np.ndarray:
     return audio.to_pcm16(audio.load(path, sample_rate))
 
 
-def decode_all(paths, sample_rate: int, num_threads: int) -> Iterator:
-    """Yields (path, int16 [samples] or the `UserError`) in order."""
+def decode_all(paths: list[str], sample_rate: int, num_threads: int) -> Iterator:
+    """Decodes files in threads.
+
+    Args:
+        paths: the files.
+        sample_rate: wanted rate, Hz.
+        num_threads: number of threads.
+
+    Yields:
+        (path, int16 [samples]) in order, or (path, `UserError`) for an unusable
+        file.
+    """
 
     def attempt(path):
         try:

@@ -8,7 +8,6 @@ import concurrent.futures
 import dataclasses
 import fnmatch
 import os
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +16,7 @@ from byola_tf.config import Config
 from byola_tf.corpus import exclusion, shard_format, shard_reader
 from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress
 
 _THREADS = 16  # that read indexes
 _OF_RECORDINGS = ("recording", "length", "num_pieces", "first_record")
@@ -54,7 +54,7 @@ class Shards:
     size: np.ndarray
     payload_size: np.ndarray
 
-    def open(self, config: Config, cache_dir: str, progress: Callable):
+    def open(self, config: Config, cache_dir: str, progress: Progress):
         """Checks that the files are there; a `ShardReader`."""
         del cache_dir, progress
         return shard_reader.ShardReader(

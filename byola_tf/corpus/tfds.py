@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +10,7 @@ from byola_tf import audio, files, parallel
 from byola_tf.config import Config
 from byola_tf.corpus import block, exclusion
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress
 
 _SPECIFICATION = re.compile(r"(?P<name>.+?):(?P<split>[a-zA-Z][^:\[]*(\[[^\]]*\].*)?)")
 
@@ -47,7 +47,7 @@ class AudioDataset:
         self._chosen = exclusion.kept(everything, exclude)
         self.paths = [everything[number] for number in self._chosen]
 
-    def open(self, config: Config, cache_dir: str, progress: Callable):
+    def open(self, config: Config, cache_dir: str, progress: Progress):
         """Resamples and caches the split; a `crops.CropReader`."""
         rate, unit = config.frontend.sample_rate, config.unit_samples
         settings = *self._identity, self._feature, rate, unit

@@ -15,6 +15,7 @@ from byola_tf import (
     BYOL,
     Embedder,
     Encoder,
+    background_bank,
     checkpoint,
     frontend,
     pipeline,
@@ -26,7 +27,7 @@ from byola_tf.memory import peak_memory
 from byola_tf.normalize import Statistics
 from hub_export.tables import corpus as corpus_embedding
 from train_lib.benchmark import decoding_speed, mobile
-from train_lib.preparation import shards
+from train_lib.preparation import sharding
 from train_lib.synthesis import bank as synthetic
 
 _STATISTICS = Statistics(-8.0, 5.0)
@@ -104,7 +105,7 @@ def pipeline_rate(batches: Callable, config: Config, num_batches: int = 24) -> f
     """
     dataset = pipeline.make_views_dataset(batches, config, _STATISTICS)
     iterator = iter(dataset)
-    for _ in range(pipeline.bank_chunks(config) + 2):
+    for _ in range(background_bank.num_batches(config) + 2):
         next(iterator)
     start = time.perf_counter()
     for _ in range(num_batches):
@@ -122,8 +123,8 @@ def _from_shards(_):
     with tempfile.TemporaryDirectory() as folder:
         audio, output = os.path.join(folder, "audio"), os.path.join(folder, "shards")
         synthetic.write_bank(audio, 40, seed=0)
-        layout = shards.make_layout(16000, 10.0, 1.0, "pcm")
-        shards.prepare(audio, output, layout)
+        layout = sharding.make_layout(16000, 10.0, 1.0, "pcm")
+        sharding.prepare(audio, output, layout)
         config = Config(train=TrainConfig(batch_size=_PIPELINE_BATCH))
         config.data.pattern = output
         corpus = waveforms.open_corpus(config, waveforms.find_batch(config), folder)

@@ -4,17 +4,19 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from byola_tf import audio
+from byola_tf import audio, parallel
 from byola_tf.config import Config
-from byola_tf.corpus import corpus
 from byola_tf.errors import UserError
-from train_lib.doctor import findings, leakage, mel_profile, scan, schedule
+from byola_tf.progress import Progress, no_progress
+from train_lib.doctor import findings, leakage, measurement, mel_profile, schedule
 from train_lib.doctor.findings import Finding
 from train_lib.doctor.measurement import Measurement
 from train_lib.doctor.mel_profile import MelProfile
-from train_lib.doctor.schedule import Schedule
+from train_lib.doctor.schedule import TrainingPlan
+
+_AHEAD = 64  # files a thread may be ahead of a slow one: a result is small
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Examination:
     findings: list[Finding]
     excluded: dict[str, str]
     profile: MelProfile | None
-    schedule: Schedule | None
+    schedule: TrainingPlan | None
     tables: tuple[str, ...]
     duration_s: float
 
@@ -54,7 +56,7 @@ def examine(
     metadata: Sequence[str] = (),
     num_workers: int = 2,
     config: Config | None = None,
-    progress: Callable = corpus.no_progress,
+    progress: Progress = no_progress,
 ) -> Examination:
     """Examines a folder of sounds.
 
@@ -63,8 +65,7 @@ def examine(
         metadata: CSVs whose splits or folds are searched for leaks.
         num_workers: threads.
         config: whose crops and front end count; the paper's by default.
-        progress: called with (iterable, total, description), returns the
-            iterable.
+        progress: `Progress` over the files, then over the crops.
 
     Raises:
         UserError: no files, or a CSV that does not fit.
@@ -77,7 +78,8 @@ def examine(
         table = leakage.read_table(path)
         folders = [_root(pattern), os.path.dirname(path) or "."]
         tables.append((table, leakage.locate(table, paths, folders)))
-    measurements = scan.scan(paths, num_workers, progress)
+    measured = parallel.in_order(measurement.measure, paths, num_workers, _AHEAD)
+    measurements = list(progress(measured, len(paths), "scanning"))
     found, excluded = _judge(measurements, tables, config)
     profile = _profile(measurements, excluded, config, num_workers, progress)
     if profile and profile.refused:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from byola_tf import audio
 from byola_tf.audio import headers
-from train_lib.doctor import signals
+from train_lib.doctor import instruments
 
 SILENCE_DB = -60.0
 _SMALL_FILE = 4 * 2**20  # bytes; smaller files are read whole, unasked
@@ -177,11 +177,11 @@ class _Meter:
         result.container, result.subtype = file.format, file.subtype
         result.sample_rate, result.channels = file.samplerate, file.channels
         self._result = result
-        self._level = signals.Level(file.samplerate, SILENCE_DB)
-        self._channels = signals.Channels(file.subtype)
-        self._spectrum = signals.Spectrum(file.samplerate, file.subtype)
+        self._level = instruments.Level(file.samplerate, SILENCE_DB)
+        self._channels = instruments.Channels(file.subtype)
+        self._spectrum = instruments.Spectrum(file.samplerate, file.subtype)
         self._hash = hashlib.blake2b(f"{file.samplerate}".encode(), digest_size=16)
-        self.piece = signals.piece_length(file.samplerate)
+        self.piece = instruments.piece_length(file.samplerate)
         self.samples = 0
 
     def update(self, mono: np.ndarray, channels: np.ndarray) -> None:
@@ -202,7 +202,7 @@ class _Meter:
         result.offset = float(level.offset)
         result.peak = channels.peak
         result.clipped_share = channels.clipped_share
-        loss = signals.decibels(channels.power) - signals.decibels(level.power)
+        loss = instruments.decibels(channels.power) - instruments.decibels(level.power)
         result.mix_loss_db = float(loss)
         result.spectrum_end_hz = self._spectrum.end_hz
         result.audio_hash = self._hash.hexdigest()

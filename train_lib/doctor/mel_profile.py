@@ -1,7 +1,7 @@
 """The statistics that training will compute, and the average mel spectrum."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from byola_tf.config import Config, FrontendConfig
 from byola_tf.corpus import corpus as waveforms
 from byola_tf.corpus import folder
 from byola_tf.normalize import Statistics
+from byola_tf.progress import Progress, no_progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ def compute(
     paths: Sequence[str],
     config: Config,
     num_threads: int,
-    progress: Callable = waveforms.no_progress,
+    progress: Progress = no_progress,
 ) -> MelProfile:
     """Computes the statistics of the crops that training would draw.
 
@@ -43,7 +44,7 @@ def compute(
         paths: the files that training would use.
         config: `Config`; the same seed gives the same crops.
         num_threads: threads that decode.
-        progress: called with (iterable, total, description).
+        progress: `Progress` over the batches of crops.
 
     Raises:
         UserError: everything is one value.
@@ -54,16 +55,15 @@ def compute(
         num_decode_threads=num_threads,
     )
     config = dataclasses.replace(config, data=data)
-    reader = folder.Folder(list(paths)).open(config, "", waveforms.no_progress)
+    reader = folder.Folder(list(paths)).open(config, "", no_progress)
     corpus = waveforms.Corpus(config, reader)
     num_crops = min(data.statistics_samples, len(corpus.paths))
-    steps = -(-num_crops // config.train.batch_size)
     sums = np.zeros((2, config.frontend.n_mels))
     frames = 0
 
-    def listen(log_mels):
+    def listen(log_mels, total, description):
         nonlocal frames
-        for log_mel in progress(log_mels, steps, "statistics"):
+        for log_mel in progress(log_mels, total, description):
             values = log_mel.numpy().astype(np.float64)  # [batch, time, mel]
             sums[0] += values.sum(axis=(0, 1))
             sums[1] += np.square(values).sum(axis=(0, 1))

@@ -11,7 +11,7 @@ import byola_tf
 from byola_tf import files
 from byola_tf.errors import UserError
 from train_lib.cli import progress
-from train_lib.doctor import examination, findings, wording
+from train_lib.doctor import examination, findings, schedule
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.measurement import Measurement
 
@@ -65,9 +65,9 @@ def run(
 
 def summary(result: Examination, report: str, data: str, exclude_list: str = "") -> str:
     """The examination in a few lines."""
-    scanned = wording.count(result.measurements, "file")
+    scanned = schedule.count(result.measurements, "file")
     lines = [
-        f"{scanned}, {wording.length(result.measurements)}, examined in "
+        f"{scanned}, {schedule.length(result.measurements)}, examined in "
         f"{result.duration_s:.0f} s; {len(result.usable):,} fit for training."
     ]
     lines += [f"  [{f.severity}] {f.verdict}" for f in result.findings]
@@ -81,10 +81,10 @@ def summary(result: Examination, report: str, data: str, exclude_list: str = "")
         )
     if result.schedule:
         plan = result.schedule
-        lines.append(f"Suggestion: {wording.flags(plan)} ({plan.crops:,} crops).")
+        lines.append(f"Suggestion: {schedule.flags(plan)} ({plan.crops:,} crops).")
     lines.append(f"Report: {report} (data: {data})")
     if exclude_list:
-        listed = wording.count(result.excluded, "file")
+        listed = schedule.count(result.excluded, "file")
         lines.append(
             f"Exclude list: {exclude_list} ({listed}); train with "
             f"--config.data.exclude={exclude_list}"

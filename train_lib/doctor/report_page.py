@@ -3,7 +3,7 @@
 import collections
 
 import byola_tf
-from train_lib.doctor import figures, findings, schedule, wording
+from train_lib.doctor import figures, findings, schedule
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.findings import Finding
 from train_lib.pages import html
@@ -35,7 +35,7 @@ def to_html(result: Examination, data: str, exclude_list: str = "") -> str:
         html.section("Suggested training", _suggestion(result, exclude_list)),
         html.paragraph(
             f"byola-tf {byola_tf.__version__}, examined in "
-            f"{wording.time_span(result.duration_s)}. The same as data: {data}",
+            f"{schedule.time_span(result.duration_s)}. The same as data: {data}",
             "quiet",
         ),
     ]
@@ -45,9 +45,9 @@ def to_html(result: Examination, data: str, exclude_list: str = "") -> str:
 def _lead(result: Examination) -> str:
     total, usable = len(result.measurements), len(result.usable)
     if usable == total:
-        return f"All {wording.count(total, 'file')} can be trained on."
+        return f"All {schedule.count(total, 'file')} can be trained on."
     return (
-        f"{usable:,} of {wording.count(total, 'file')} can be trained on, "
+        f"{usable:,} of {schedule.count(total, 'file')} can be trained on, "
         f"{total - usable:,} should be left out."
     )
 
@@ -58,7 +58,7 @@ def _numbers(result: Examination) -> str:
         [
             (f"{len(result.measurements):,}", "files"),
             (f"{len(result.usable):,}", "fit for training"),
-            (wording.length(result.measurements), "of sound"),
+            (schedule.length(result.measurements), "of sound"),
             (_signed(statistics.mean, 2) if statistics else "–", "log-mel mean"),
             (f"{statistics.std:.2f}" if statistics else "–", "log-mel deviation"),
         ]
@@ -77,7 +77,7 @@ def _verdict(finding: Finding, data: str) -> str:
     files = html.table(("", ""), rows)
     if len(listed) > len(rows):
         files += html.paragraph(f"{len(listed) - len(rows):,} more in {data}", "quiet")
-    heading = f"{finding.title}: {wording.count(listed, 'file')}"
+    heading = f"{finding.title}: {schedule.count(listed, 'file')}"
     text = html.escape(finding.verdict) + html.folded(heading, files)
     return html.item(finding.severity, _COLOURS[finding.severity], text)
 
@@ -108,12 +108,12 @@ def _formats(result: Examination) -> str:
     rows = [
         (container, subtype, f"{rate:,}", channels, f"{len(files):,}", length)
         for (container, subtype, rate, channels), files in ordered[:_FORMAT_ROWS]
-        for length in [wording.length(files)]
+        for length in [schedule.length(files)]
     ]
     rest = [m for _, files in ordered[_FORMAT_ROWS:] for m in files]
     if rest:
         name = f"{len(ordered) - _FORMAT_ROWS:,} other formats"
-        rows.append((name, "", "", "", f"{len(rest):,}", wording.length(rest)))
+        rows.append((name, "", "", "", f"{len(rest):,}", schedule.length(rest)))
     head = ("Container", "Encoding", "Rate, Hz", "Channels", "Files", "Length")
     return html.table(head, rows, numbers=(2, 3, 4, 5))
 
@@ -122,7 +122,7 @@ def _normalisation(result: Examination) -> str:
     if not result.profile:
         return html.paragraph("No varied sound was found: there are no statistics.")
     statistics = result.profile.statistics
-    crops = wording.count(statistics.num_crops, "crop")
+    crops = schedule.count(statistics.num_crops, "crop")
     return html.paragraph(
         f"Log-mel mean {_signed(statistics.mean, 4)}, standard deviation "
         f"{statistics.std:.4f}, from {crops} of {result.config.data.unit_seconds:g} s. "
@@ -143,7 +143,7 @@ def _suggestion(result: Examination, exclude_list: str) -> str:
     command = (
         "python -m train_lib.pretrain --config=byola_v2 --workdir=WORKDIR \\\n"
         f"    --config.data.pattern='{result.audio}'{exclude} \\\n"
-        f"    {wording.flags(plan)}"
+        f"    {schedule.flags(plan)}"
     )
     reason = (
         "Published runs: FSD50K (40,966 clips) needs about 500 epochs, AudioSet "
@@ -152,7 +152,7 @@ def _suggestion(result: Examination, exclude_list: str) -> str:
     )
     if plan.is_extrapolated:
         reason += (
-            f" {wording.count(result.usable, 'file')} lie outside that range, so the "
+            f" {schedule.count(result.usable, 'file')} lie outside that range, so the "
             "number of epochs is extrapolated: watch a probe score, and stop when it "
             "no longer rises."
         )
@@ -164,7 +164,7 @@ def _suggestion(result: Examination, exclude_list: str) -> str:
         ("Times that each second is heard", f"{plan.times_heard:,.0f}"),
     ]
     rows += [
-        (f"Time at {rate:,} crops/s, {where}", wording.time_span(plan.crops / rate))
+        (f"Time at {rate:,} crops/s, {where}", schedule.time_span(plan.crops / rate))
         for rate, where in schedule.RATES.items()
     ]
     return (

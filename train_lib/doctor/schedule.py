@@ -1,4 +1,4 @@
-"""How long to train on how much data.
+"""How long to train on how much data, and such numbers in words.
 
 Two published runs anchor it: FSD50K (40,966 clips) needs about 500 epochs,
 AudioSet (1,963,807 clips) 100, both with batches of 256; between batches of 64
@@ -21,8 +21,8 @@ RATES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
-    """A suggestion.
+class TrainingPlan:
+    """A suggested length of training.
 
     Attributes:
         batch_size: crops a step.
@@ -42,7 +42,7 @@ class Schedule:
     is_extrapolated: bool
 
 
-def suggest(num_files: int, seconds: float, unit_seconds: float) -> Schedule | None:
+def suggest(num_files: int, seconds: float, unit_seconds: float) -> TrainingPlan | None:
     """Suggests batch size and epochs; None for fewer than two files.
 
     Args:
@@ -56,7 +56,7 @@ def suggest(num_files: int, seconds: float, unit_seconds: float) -> Schedule | N
     epochs = _epochs(num_files)
     steps = epochs * (num_files // batch_size)
     crops = steps * batch_size
-    return Schedule(
+    return TrainingPlan(
         batch_size,
         epochs,
         steps,
@@ -81,3 +81,33 @@ def _epochs(num_files: int) -> int:
     epochs = min(max(epochs, _EPOCHS[0]), _EPOCHS[1])
     digits = 1 - int(math.log10(epochs))
     return int(round(epochs, digits))
+
+
+def flags(plan: TrainingPlan) -> str:
+    """The suggestion as command-line flags."""
+    return (
+        f"--config.train.batch_size={plan.batch_size} "
+        f"--config.train.epochs={plan.epochs}"
+    )
+
+
+def count(items, noun: str) -> str:
+    """ "1 file" or "12 files"; `items` is a number or has a length."""
+    number = items if isinstance(items, int) else len(items)
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def length(measurements) -> str:
+    """Total duration in words."""
+    return time_span(sum(m.seconds for m in measurements))
+
+
+def time_span(seconds: float) -> str:
+    """A duration in a unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.1f} min"
+    if seconds < 72 * 3600:
+        return f"{seconds / 3600:,.1f} h"
+    return f"{seconds / 86400:,.1f} days"

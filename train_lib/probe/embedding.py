@@ -13,8 +13,6 @@ files (path, size, time of modification), the parts they are in (which decide
 the statistics) and the length of a crop.
 """
 
-import collections
-import concurrent.futures
 import contextlib
 import itertools
 import os
@@ -24,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 import byola_tf
-from byola_tf import audio, files, normalize
+from byola_tf import audio, files, normalize, parallel
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
 from byola_tf.frontend import log_mel_spectrogram
@@ -231,17 +229,13 @@ class CropReader:
         Raises:
             UserError: more than a tenth of the task's files are broken.
         """
-        pending = collections.deque()
-        with concurrent.futures.ThreadPoolExecutor(self._num_threads) as pool:
-            for row in rows:
-                pending.append((row, pool.submit(self._crops, row)))
-                if len(pending) > 4 * self._num_threads:
-                    yield self._finish(*pending.popleft(), keep)
-            while pending:
-                yield self._finish(*pending.popleft(), keep)
+        decoded = parallel.in_order(
+            lambda row: (row, self._crops(row)), rows, self._num_threads
+        )
+        for row, crops in decoded:
+            yield self._finish(row, crops, keep)
 
-    def _finish(self, row: int, future, keep: bool) -> tuple:
-        crops = future.result()
+    def _finish(self, row: int, crops, keep: bool) -> tuple:
         if isinstance(crops, UserError):
             self.skipped[row] = str(crops)
             self._check_skipped()

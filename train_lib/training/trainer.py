@@ -100,11 +100,7 @@ def corpus_statistics(
         return Statistics.load(path)
     num_crops = min(config.data.statistics_samples, len(corpus.paths))
     statistics = pipeline.compute_statistics(
-        corpus.statistics_batches(num_crops),
-        config,
-        lambda batches: progress.bar(
-            batches, -(-num_crops // config.train.batch_size), "statistics"
-        ),
+        corpus.statistics_batches(num_crops), config, progress.bar
     )
     if distribution.is_chief(strategy):
         statistics.save(path)

@@ -34,7 +34,16 @@ def _preset(name, kind, path, read) -> Preset:
 
 
 def read_metadata(path: str, source: str) -> Listing:
-    """The rows of a metadata CSV; see `task_table.read_rows`."""
+    """The rows of a metadata CSV; see `table.read_rows`.
+
+    Args:
+        path: the CSV.
+        source: folder that its file names are relative to.
+
+    Raises:
+        UserError: the CSV cannot be read or makes no task, or a file lies outside
+            of `source`.
+    """
     rows, column = table.read_rows(path)
     clips = [
         Clip(row["file_name"].replace(os.sep, "/"), row["label"], row[column])
