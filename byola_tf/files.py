@@ -3,11 +3,19 @@
 import contextlib
 import hashlib
 import os
+import re
 import shutil
+import socket
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-import tensorflow as tf
+import psutil
+
+from byola_tf.errors import UserError
+
+_ABANDONED_SECONDS = 3 * 24 * 3600
+_TEMPORARY = re.compile(r"\.([^.]+)~(\d+)~[0-9a-f]{8}\.(tmp|old)$")
 
 
 def write_text(path: str, text: str) -> None:
@@ -21,7 +29,17 @@ def write_bytes(path: str, content: bytes) -> None:
 
 
 def _write(path: str, content: str | bytes, mode: str) -> None:
-    temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+    if "://" not in path:
+        # texts have the same bytes on every system
+        encoding, newline = ("utf-8", "") if mode == "w" else (None, None)
+        with replacing(path) as temporary:
+            with open(temporary, mode, encoding=encoding, newline=newline) as file:
+                file.write(content)
+        return
+    # imported late: what writes local files alone starts without TensorFlow
+    import tensorflow as tf
+
+    temporary = _suffixed(path, "tmp")
     try:
         with tf.io.gfile.GFile(temporary, mode) as file:
             file.write(content)
@@ -32,19 +50,40 @@ def _write(path: str, content: str | bytes, mode: str) -> None:
 
 
 @contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Yields the name of a temporary file that takes the place of `path` on success.
+
+    After an exception the file at `path` is untouched and the temporary one gone.
+
+    Args:
+        path: a local file, existing or not, in an existing folder.
+    """
+    recover(path)
+    temporary = _suffixed(path, "tmp")
+    try:
+        yield temporary
+        _flush_file(temporary)
+        os.replace(temporary, path)
+    finally:
+        if os.path.lexists(temporary):
+            os.remove(temporary)
+
+
+@contextlib.contextmanager
 def replacing_folder(path: str) -> Iterator[str]:
     """Yields a temporary folder that takes the place of `path` on success.
 
     The old folder stays whole until the new one is complete; after an
-    exception it is untouched and the temporary one is gone.
+    exception it is untouched and the temporary one is gone. What a killed
+    process left is put right first, see `recover`.
 
     Args:
         path: a local folder, existing or not.
     """
     path = os.path.abspath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    suffix = uuid.uuid4().hex[:8]
-    temporary, old = f"{path}.{suffix}.tmp", f"{path}.{suffix}.old"
+    recover(path)
+    temporary, old = _suffixed(path, "tmp"), _suffixed(path, "old")
     os.mkdir(temporary)
     try:
         yield temporary
@@ -60,15 +99,97 @@ def replacing_folder(path: str) -> Iterator[str]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def recover(path: str) -> None:
+    """Puts right what a killed process left beside `path`.
+
+    A whole folder that was about to be replaced (`.old`) gets its name back where
+    nothing took it. Temporary files and folders of processes that live no more go.
+    Those of another host count as left after three days.
+
+    Args:
+        path: the file or folder that `replacing` or `replacing_folder` writes.
+    """
+    path = os.path.abspath(path)
+    parent, name = os.path.split(path)
+    try:
+        siblings = os.listdir(parent)
+    except OSError:
+        return
+    for sibling in sorted(siblings):
+        match = _TEMPORARY.search(sibling)
+        if not match or sibling[: match.start()] != name:
+            continue
+        left = os.path.join(parent, sibling)
+        if not _is_abandoned(left, match[1], int(match[2])):
+            continue
+        if match[3] == "old" and not os.path.lexists(path):
+            os.rename(left, path)
+        elif os.path.isdir(left) and not os.path.islink(left):
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.remove(left)
+
+
+def require_replaceable(
+    path: str, marker: str | Callable[[str], bool], flag: str
+) -> None:
+    """Refuses to replace a folder that is not an older one of the same kind.
+
+    Args:
+        path: the folder that is to be written.
+        marker: name of a file that every folder of the kind has, or a function that
+            recognises a folder of the kind.
+        flag: the option that named `path`, for the message.
+
+    Raises:
+        UserError: `path` is a file, or a folder of other things.
+    """
+    recover(path)
+    if not os.path.lexists(path):
+        return
+    if os.path.isdir(path):
+        if not os.listdir(path):
+            return
+        if callable(marker):
+            is_older = marker(path)
+        else:
+            is_older = os.path.isfile(os.path.join(path, marker))
+        if is_older:
+            return
+    raise UserError(
+        f"`{flag}` must be a new folder or an older one of the same kind. Received: "
+        f"{path!r}, which holds something else. Choose another name."
+    )
+
+
+def _suffixed(path: str, ending: str) -> str:
+    """A name beside `path` that says which process made it."""
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())
+    return f"{path}.{host}~{os.getpid()}~{uuid.uuid4().hex[:8]}.{ending}"
+
+
+def _is_abandoned(path: str, host: str, pid: int) -> bool:
+    """Whether no living process writes a temporary file or folder."""
+    if _suffixed("", "tmp").split("~")[0] == f".{host}":
+        return not psutil.pid_exists(pid)
+    with contextlib.suppress(OSError):
+        return time.time() - os.path.getmtime(path) > _ABANDONED_SECONDS
+    return False
+
+
 def _flush(folder: str) -> None:
     """Brings every file of a folder to disk, so that a rename cannot outrun it."""
     for parent, _, names in os.walk(folder):
         for path in (os.path.join(parent, name) for name in names):
-            if os.path.islink(path):  # what it leads to is somebody else's
-                continue
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
+            if not os.path.islink(path):  # what it leads to is somebody else's
+                _flush_file(path)
         _flush_folder(parent)
+
+
+def _flush_file(path: str) -> None:
+    with open(path, "rb+") as file:  # Windows flushes only what is open for writing
+        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: str) -> None:
@@ -89,13 +210,15 @@ def fingerprint(paths: Iterable[str], *settings) -> str:
             stand for their content.
         *settings: numbers and texts.
     """
+    import tensorflow as tf
+
     digest = hashlib.sha256(f"1 {settings}\n".encode())
     for path in paths:
         try:
             status = tf.io.gfile.stat(path)
             version = f"{status.length} {status.mtime_nsec}"
         except tf.errors.OpError:
-            version = "absent"  # whoever reads it will say so
+            version = "absent"  # reading it will fail in words
         digest.update(f"{path} {version}\n".encode())
     return digest.hexdigest()[:16]
 

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
-from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from hub_export import check, module
 from hub_export.publishing import model_card
@@ -53,15 +52,7 @@ def check_output(output: str) -> None:
     Raises:
         UserError: `output` is a file, or a folder of other things.
     """
-    is_folder = os.path.isdir(output)
-    occupied = os.path.exists(output) and not is_folder
-    if is_folder and os.listdir(output):
-        occupied = not os.path.isfile(os.path.join(output, "saved_model.pb"))
-    if occupied:
-        raise UserError(
-            "`--output` must be a new folder or an older model. Received: "
-            f"{output!r}, which holds something else. Choose another name."
-        )
+    files.require_replaceable(output, "saved_model.pb", "--output")
 
 
 def write(

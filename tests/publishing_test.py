@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import io
 import json
 import os
 import pathlib
@@ -181,6 +182,65 @@ def test_hub_loads_folder_and_archive_from_files(published, hub, expected):
         np.testing.assert_allclose(model(expected[0]), expected[1], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("beside", "reason"),
+    [("", "64 hexadecimal"), ("x\n", "64 hexadecimal"), ("{upper}  m.tar.gz\n", None)],
+)
+def test_a_checksum_is_read_in_either_case_or_refused(
+    published, tmp_path, beside, reason
+):
+    shutil.copy(published / "model.tar.gz", tmp_path)
+    digest = archive.checksum(str(tmp_path / "model.tar.gz"))
+    path = tmp_path / "model.tar.gz.sha256"
+    path.write_text(beside.format(upper=digest.upper()))
+    if reason is None:
+        assert archive.verify(str(tmp_path / "model.tar.gz")) == digest
+    else:
+        with pytest.raises(UserError, match=reason):
+            archive.verify(str(tmp_path / "model.tar.gz"))
+
+
+def forged_archive(path, kind, monkeypatch):
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo("saved_model.pb")
+        if kind == "bomb":
+            monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1 << 20)
+            member.size = 2 << 20
+            tar.addfile(member, io.BytesIO(bytes(2 << 20)))
+            return
+        if kind == "many":
+            monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
+            for number in range(5):
+                tar.addfile(tarfile.TarInfo(str(number)))
+        elif kind == "link":
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        elif kind == "long name":
+            member.type, member.size = tarfile.GNUTYPE_LONGNAME, 2 << 20
+            tar.addfile(member, io.BytesIO(bytes(2 << 20)))
+            return
+        else:
+            member.name = {"up": "a/../../b", "root": "/b", "drive": "C:\\b"}[kind]
+        tar.addfile(member)
+
+
+@pytest.mark.parametrize(
+    "kind", ["bomb", "many", "link", "long name", "up", "root", "drive"]
+)
+def test_a_forged_archive_is_refused_before_it_is_unpacked(tmp_path, kind, monkeypatch):
+    path = str(tmp_path / "model.tar.gz")
+    forged_archive(path, kind, monkeypatch)
+    with pytest.raises(UserError, match="model.tar.gz"):
+        archive.check_contents(path)
+
+
+def test_a_whole_model_passes_and_a_cut_one_does_not(published, tmp_path):
+    archive.check_contents(str(published / "model.tar.gz"))
+    content = (published / "model.tar.gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="whole .tar.gz"):
+        archive.check_contents(str(tmp_path / "cut.tar.gz"))
+
+
 def test_damaged_archive_is_not_loaded(published, hub, tmp_path):
     archive.register()
     content = bytearray((published / "model.tar.gz").read_bytes())
@@ -226,7 +286,7 @@ def test_what_is_somebody_elses_is_not_replaced(tmp_path):
     (tmp_path / "thesis.tar.gz").write_text("years of work")
     with pytest.raises(UserError, match="without a .sha256 beside it"):
         archive.check_output(str(tmp_path / "thesis.tar.gz"))
-    with pytest.raises(UserError, match="older one of ours"):
+    with pytest.raises(UserError, match="older one of the same kind"):
         layouts.check_output(str(tmp_path))
 
 
@@ -243,7 +303,7 @@ def test_unknown_owner_and_licence_are_placeholders(published, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "taken", "message"),
     [
-        (["--publish={0}/thesis"], "thesis/chapter.tex", "older one of ours"),
+        (["--publish={0}/thesis"], "thesis/chapter.tex", "older one of the same kind"),
         ([], "other.tar.gz", "without a .sha256 beside it"),
         (["--probe={0}/absent.json"], "x", "`--probe` must name results"),
     ],

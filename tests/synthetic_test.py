@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from byola_tf.errors import UserError
 from train_lib.synthesis import bank as synthetic
 from train_lib.synthesis import signals
 
@@ -126,7 +127,7 @@ def test_an_earlier_bank_is_replaced_and_nothing_else(tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "song.wav").write_bytes(b"precious")
-    with pytest.raises(FileExistsError, match="mine"):
+    with pytest.raises(UserError, match="mine"):
         synthetic.write_bank(mine, clips_per_class=1, seconds=0.25)
     assert (mine / "song.wav").read_bytes() == b"precious"
 

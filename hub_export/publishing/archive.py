@@ -3,13 +3,16 @@
 import gzip
 import hashlib
 import os
+import re
 import tarfile
-import uuid
+import zlib
 
-from byola_tf import files
+from byola_tf import files, foreign
 from byola_tf.errors import UserError
 
 SUFFIX = ".tar.gz"
+MAX_UNPACKED_BYTES = 4 << 30  # a published model has 25 MB
+MAX_MEMBERS = 10_000
 
 
 def write(model: str, path: str) -> str:
@@ -25,8 +28,7 @@ def write(model: str, path: str) -> str:
     Returns:
         SHA-256 of the archive, hexadecimal.
     """
-    temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
+    with files.replacing(path) as temporary:
         with (
             open(temporary, "wb") as file,
             gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed,
@@ -38,10 +40,6 @@ def write(model: str, path: str) -> str:
                 tar.add(os.path.join(model, name), name, False, filter=_anonymous)
         digest = checksum(temporary)
         files.write_text(f"{path}.sha256", f"{digest}  {os.path.basename(path)}\n")
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
     return digest
 
 
@@ -64,14 +62,79 @@ def verify(path: str) -> str:
         raise UserError(f"An archive must be a file. Received: {path!r}: no such file.")
     digest = checksum(path)
     if os.path.isfile(f"{path}.sha256"):
-        with open(f"{path}.sha256") as file:
-            expected = file.read().split()[0]
+        expected = _expected_checksum(f"{path}.sha256")
         if digest != expected:
             raise UserError(
                 f"{path!r} must have the SHA-256 {expected} that lies beside it. "
                 f"Received: {digest}. It is damaged: copy it again."
             )
     return digest
+
+
+def _expected_checksum(path: str) -> str:
+    """The SHA-256 in a file of sha256sum or shasum, in either letter case."""
+    content = foreign.read_bytes(path, "A checksum", 1 << 16)
+    words = content.decode("utf-8-sig", errors="replace").split()
+    if not words or not re.fullmatch(r"\\?[0-9a-fA-F]{64}", words[0]):
+        raise UserError(
+            f"A .sha256 file must begin with 64 hexadecimal digits. Received: "
+            f"{path!r}, which does not. Copy it again, or delete it to load "
+            "the archive unchecked."
+        )
+    return words[0].lstrip("\\").lower()
+
+
+def check_contents(path: str) -> None:
+    """Refuses an archive that is no packed model, before anything is unpacked.
+
+    Raises:
+        UserError: it is damaged; it unpacks to more than MAX_UNPACKED_BYTES or to
+            more than MAX_MEMBERS files; or it holds links, devices, or paths that
+            leave its folder.
+    """
+    total = 0
+    try:
+        with tarfile.open(path, "r|gz", tarinfo=_ShortHeader) as tar:
+            for number, member in enumerate(tar):
+                total += max(member.size, 0)
+                reason = None
+                if number >= MAX_MEMBERS:
+                    reason = f"has more than {MAX_MEMBERS} members"
+                elif total > MAX_UNPACKED_BYTES:
+                    reason = f"unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB"
+                elif not (member.isfile() or member.isdir()):
+                    reason = f"holds {member.name!r}, neither a file nor a folder"
+                elif _leaves_its_folder(member.name):
+                    reason = f"holds {member.name!r}, which leaves its folder"
+                if reason:
+                    raise UserError(
+                        "An archive must hold a model and no more. Received: "
+                        f"{path!r}, which {reason}. Pack the model again."
+                    )
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"An archive must be a whole .tar.gz. Received: {path!r}: {error}. "
+            "Copy it again."
+        ) from error
+
+
+class _ShortHeader(tarfile.TarInfo):
+    """A member whose long name is not that long: tarfile reads it into memory."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        """Reads one header block."""
+        member = super().frombuf(buf, encoding, errors)
+        if not (member.isfile() or member.isdir()) and member.size > 1 << 20:
+            raise tarfile.ReadError("a header of more than 1 MiB")
+        return member
+
+
+def _leaves_its_folder(name: str) -> bool:
+    parts = re.split(r"[/\\]", name)
+    return ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]
 
 
 def check_output(path: str) -> None:
@@ -109,6 +172,7 @@ def register() -> None:
             path = handle.removeprefix("file://")
             cache = resolver.tfhub_cache_dir(use_temp=True)
             folder = resolver.create_local_module_dir(cache, verify(path))
+            check_contents(path)
 
             def unpack(_, destination):
                 with open(path, "rb") as file:

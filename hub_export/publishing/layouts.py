@@ -83,13 +83,7 @@ def check_output(output: str) -> None:
     Raises:
         UserError: `output` is a file, or a folder of other things.
     """
-    if not os.path.exists(output) or (os.path.isdir(output) and not os.listdir(output)):
-        return
-    if not os.path.isfile(os.path.join(output, "PUBLISHING.md")):
-        raise UserError(
-            "`--publish` must be a new folder or an older one of ours. Received: "
-            f"{output!r}, which holds something else. Choose another name."
-        )
+    files.require_replaceable(output, "PUBLISHING.md", "--publish")
 
 
 def make_slug(name: str) -> str:

@@ -161,15 +161,7 @@ def check_output(output: str) -> None:
     Raises:
         UserError: `output` is a file, or a folder of other things.
     """
-    is_folder = os.path.isdir(output)
-    occupied = os.path.exists(output) and not is_folder
-    if is_folder and os.listdir(output):
-        occupied = not os.path.isfile(os.path.join(output, REPORT_FILE))
-    if occupied:
-        raise UserError(
-            "`--output` must be a new folder or an older one of this command. "
-            f"Received: {output!r}, which holds something else. Choose another name."
-        )
+    files.require_replaceable(output, REPORT_FILE, "--output")
 
 
 def _open(model: str, statistics: Statistics | None) -> Embedder:

@@ -124,10 +124,7 @@ def _check_replaceable(run_folder: str) -> None:
 
 def _generate(output: str, clips_per_class: int) -> demo_report.Sounds:
     folder = os.path.join(output, "bank")
-    try:
-        metadata = bank.write_bank(folder, clips_per_class, seconds=BANK_SECONDS)
-    except FileExistsError as error:
-        raise UserError(str(error)) from error
+    metadata = bank.write_bank(folder, clips_per_class, seconds=BANK_SECONDS)
     num_clips = clips_per_class * len(bank.CLASSES)
     return demo_report.Sounds(
         folder=folder,

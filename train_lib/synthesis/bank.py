@@ -10,11 +10,10 @@ structure does.
 import csv
 import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 
+from byola_tf import files
 from train_lib.synthesis import environmental, musical, signals, speech
 
 FAMILIES = {
@@ -84,23 +83,14 @@ def write_bank(
         folder), `label` and `fold` (1 to 5).
 
     Raises:
-        FileExistsError: the folder holds something that is not a bank.
+        UserError: the folder holds something that is not a bank.
     """
     import soundfile
 
     folder = pathlib.Path(folder)
-    if folder.exists() and not (folder / METADATA).is_file():
-        if not folder.is_dir() or any(folder.iterdir()):
-            raise FileExistsError(
-                f"`folder` must be absent, empty or an earlier bank with a "
-                f"{METADATA}. Received: {folder}. Name another folder."
-            )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(
-        tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
-    )
-    old = temporary.with_name(f"{temporary.name}.old")
-    try:
+    files.require_replaceable(str(folder), METADATA, "folder")
+    with files.replacing_folder(str(folder)) as temporary:
+        temporary = pathlib.Path(temporary)
         rows = []
         for class_index, label in enumerate(CLASSES):
             (temporary / label).mkdir()
@@ -114,15 +104,6 @@ def write_bank(
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("file_name", "label", "fold"))
             writer.writerows(rows)
-        temporary.chmod(0o755)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(temporary, folder)
-    finally:
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return folder / METADATA
 
 
