@@ -203,6 +203,20 @@ def test_thousands_of_files_are_found_at_once(tmp_path):
     assert time.process_time() - start < 2.0
 
 
+def test_files_of_other_endings_are_counted(tmp_path):
+    for name in "a.wav b.OPUS c.oga d.aif e.caf f.w64 g.au h.aiff i.rf64".split():
+        (tmp_path / name).touch()
+    assert audio.find(str(tmp_path)).left_out == ""
+    for name in "j.m4a k.M4A l.webm README .hidden.m4a".split():
+        (tmp_path / name).touch()
+    found = audio.find(str(tmp_path))
+    assert len(found.paths) == 9
+    assert found.others == {".m4a": 2, ".webm": 1, "": 1}
+    assert found.left_out.startswith(
+        "4 files were left out by ending (2 .m4a, 1 without an ending, 1 .webm)."
+    )
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [

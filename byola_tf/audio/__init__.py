@@ -14,15 +14,17 @@ from byola_tf.audio.decoding import (
     to_pcm16,
     unusable,
 )
-from byola_tf.audio.finding import EXTENSIONS, find_files
+from byola_tf.audio.finding import EXTENSIONS, Found, find, find_files
 from byola_tf.audio.headers import missing_wav_bytes
 
 __all__ = [
     "EXTENSIONS",
     "AudioError",
+    "Found",
     "decode",
     "decode_bytes",
     "decode_op",
+    "find",
     "find_files",
     "from_pcm16",
     "load",

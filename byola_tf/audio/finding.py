@@ -1,5 +1,7 @@
 """Which files of a folder or glob are audio files."""
 
+import collections
+import dataclasses
 import fnmatch
 import os
 import re
@@ -10,11 +12,60 @@ from absl import logging
 
 from byola_tf.errors import UserError
 
-EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
+EXTENSIONS = (
+    *(".wav", ".flac", ".ogg", ".mp3"),
+    *(".opus", ".oga", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf"),
+)
+_NAMED_ENDINGS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The files that a folder or glob leads to.
+
+    Attributes:
+        paths: the audio files, sorted.
+        others: ending, in lower case and with its dot, -> number of the other
+            files; "" counts names without an ending.
+    """
+
+    paths: list[str]
+    others: dict[str, int]
+
+    @property
+    def left_out(self) -> str:
+        """A sentence for summaries about the other files; "" without any."""
+        total = sum(self.others.values())
+        if not total:
+            return ""
+        common = sorted(self.others, key=lambda ending: (-self.others[ending], ending))
+        parts = [
+            f"{self.others[ending]} {ending or 'without an ending'}"
+            for ending in common[:_NAMED_ENDINGS]
+        ]
+        rest = total - sum(self.others[ending] for ending in common[:_NAMED_ENDINGS])
+        parts += [f"{rest} of other endings"] * bool(rest)
+        return (
+            f"{total} {'file was' if total == 1 else 'files were'} left out by ending "
+            f"({', '.join(parts)}). Convert those that hold sound to WAV or FLAC, "
+            "e.g. with ffmpeg."
+        )
 
 
 def find_files(pattern: str) -> list[str]:
     """Lists the audio files of a folder or glob, sorted by path.
+
+    Args:
+        pattern: see `find`.
+
+    Raises:
+        UserError: see `find`.
+    """
+    return find(pattern).paths
+
+
+def find(pattern: str) -> Found:
+    """Finds the audio files of a folder or glob, and counts the other files.
 
     Globs mean what they mean to Python's `glob.glob(..., recursive=True)`: `*`,
     `?` and `[...]` stay within a path component, `**` stands for any number of
@@ -26,7 +77,11 @@ def find_files(pattern: str) -> list[str]:
     letter case are listed: no folder or pipe named `x.wav`.
 
     Args:
-        pattern: a file, a folder (searched recursively) or a glob.
+        pattern: a file, which is taken whatever its ending, a folder (searched
+            recursively) or a glob.
+
+    Returns:
+        the files and what was left out.
 
     Raises:
         UserError: nothing matches; the message says what is there instead.
@@ -40,7 +95,7 @@ def find_files(pattern: str) -> list[str]:
     if tf.io.gfile.isdir(pattern):
         root, parts = re.sub(r"(?<=[^:/])/+\Z", "", pattern), ["**", "*"]
     elif tf.io.gfile.exists(pattern):
-        return [pattern]
+        return Found([pattern], {})
     else:
         root, parts = _split(pattern)
     if not tf.io.gfile.isdir(root or "."):
@@ -52,7 +107,10 @@ def find_files(pattern: str) -> list[str]:
     found = [path for path in matches if path.lower().endswith(EXTENSIONS)]
     if not found:
         raise UserError(_nothing_found(pattern, root, matches))
-    return sorted(found)
+    others = collections.Counter(
+        os.path.splitext(path)[1].lower() for path in matches.difference(found)
+    )
+    return Found(sorted(found), dict(others))
 
 
 def _nothing_found(pattern: str, root: str, others: set[str]) -> str:

@@ -76,7 +76,9 @@ def check_rate(sample_rate: int) -> None:
         BrokenAudio: outside 1 kHz to 1 MHz.
     """
     if not 1_000 <= sample_rate <= 1_000_000:
-        raise BrokenAudio(f"its sampling rate is {sample_rate} Hz")
+        raise BrokenAudio(
+            f"its sampling rate is {sample_rate} Hz, where 1,000 to 1,000,000 Hz are read"
+        )
 
 
 _WAV_ENCODINGS = {

@@ -50,7 +50,7 @@ def find(pattern: str, exclude: str = "") -> Recordings:
     else:
         root = os.path.dirname(os.path.commonprefix(found))
     root = root.rstrip("/") or "/"
-    return Recordings(root, [path[len(root) :].lstrip("/\\") for path in found])
+    return Recordings(root, [path[len(root) :].lstrip("/") for path in found])
 
 
 def folder_labels(recordings: Recordings) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import glob
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -166,16 +165,13 @@ def _noises(folder: str | None, sample_rate: int) -> dict[str, Callable]:
             "white": perturbations.white_noise,
             "pink": perturbations.pink_noise,
         }
-    paths = sorted(
-        path
-        for path in glob.glob(os.path.join(folder, "**", "*"), recursive=True)
-        if os.path.isfile(path)
-    )
-    if not paths:
+    try:
+        paths = audio.find_files(folder)
+    except UserError as error:
         raise UserError(
-            "`noise` must be a folder of recordings. Received: "
-            f"{folder!r}, which holds none. Leave it out for generated noise."
-        )
+            f"`noise` must be a folder of recordings. Received: {folder!r}. "
+            f"Leave it out for generated noise. ({error})"
+        ) from error
 
     @functools.lru_cache(maxsize=64)
     def load(path: str) -> np.ndarray:
