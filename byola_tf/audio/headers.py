@@ -77,7 +77,7 @@ def check_rate(sample_rate: int) -> None:
     """
     if not 1_000 <= sample_rate <= 1_000_000:
         raise BrokenAudio(
-            f"its sampling rate is {sample_rate} Hz, where 1,000 to 1,000,000 Hz are read"
+            f"its sampling rate is {sample_rate} Hz; 1,000 to 1,000,000 Hz are read"
         )
 
 
