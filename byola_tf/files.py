@@ -99,7 +99,7 @@ def replacing_folder(path: str) -> Iterator[str]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def recover(path: str) -> None:
+def recover(path: str, is_owner: bool = False) -> None:
     """Puts right what a killed process left beside `path`.
 
     A whole folder that was about to be replaced (`.old`) gets its name back where
@@ -108,6 +108,8 @@ def recover(path: str) -> None:
 
     Args:
         path: the file or folder that `replacing` or `replacing_folder` writes.
+        is_owner: whether nobody else can be writing it (see `ownership`): then
+            everything beside it is left over, whoever made it.
     """
     path = os.path.abspath(path)
     parent, name = os.path.split(path)
@@ -120,7 +122,7 @@ def recover(path: str) -> None:
         if not match or sibling[: match.start()] != name:
             continue
         left = os.path.join(parent, sibling)
-        if not _is_abandoned(left, match[1], int(match[2])):
+        if not (is_owner or _is_abandoned(left, match[1], int(match[2]))):
             continue
         if match[3] == "old" and not os.path.lexists(path):
             os.rename(left, path)

@@ -13,11 +13,8 @@ killed owner left of a replacement (see `files`) is cleaned by the next owner.
 import contextlib
 import dataclasses
 import datetime
-import glob
 import json
 import os
-import re
-import shutil
 import socket
 from collections.abc import Iterator
 
@@ -25,10 +22,10 @@ import filelock
 import psutil
 from absl import logging
 
+from byola_tf import files
 from byola_tf.errors import UserError
 
 _SILENT_SECONDS = 10.0
-_LEFT = re.compile(r".+\.[0-9a-f]{8}\.(tmp|old)")  # names of `files`
 
 
 class OwnedError(UserError):
@@ -77,7 +74,7 @@ def owned(path: str, what: str, wait_seconds: float = 0.0) -> Iterator[None]:
         return
     path = os.path.abspath(path)
     with _locked(f"{path}.lock", path, what, wait_seconds):
-        _clean(path)
+        files.recover(path, is_owner=True)
         yield
 
 
@@ -184,17 +181,3 @@ def _living(lock_path: str) -> Owner | None:
 
 def _note_path(lock_path: str) -> str:
     return f"{lock_path}.owner"
-
-
-def _clean(path: str) -> None:
-    """Ends what a killed owner began; see `files.replacing_folder`."""
-    found = glob.glob(f"{glob.escape(path)}.*", include_hidden=True)
-    for left in filter(_LEFT.fullmatch, found):
-        if left[len(path) :].count(".") != 2:  # of another path that begins like this
-            continue
-        if left.endswith(".old") and not os.path.lexists(path):
-            os.rename(left, path)
-        elif os.path.isdir(left) and not os.path.islink(left):
-            shutil.rmtree(left)
-        else:
-            os.remove(left)

@@ -102,11 +102,11 @@ def test_an_owned_folder_may_be_removed_by_its_owner(tmp_path):
 
 def test_what_a_killed_owner_left_is_cleaned_and_nothing_else(tmp_path):
     path = tmp_path / "model[1]"
-    (tmp_path / "model[1].0123abcd.tmp").mkdir()
-    (tmp_path / "model[1].0123abcd.tmp" / "half").write_text("half")
-    (tmp_path / "model[1].89ab0123.old").mkdir()
-    (tmp_path / "model[1].89ab0123.old" / "whole").write_text("whole")
-    others = {"model[1].b.0123abcd.tmp", "model1.0123abcd.tmp", "model[1].tmp"}
+    (tmp_path / "model[1].host~1~0123abcd.tmp").mkdir()
+    (tmp_path / "model[1].host~1~0123abcd.tmp" / "half").write_text("half")
+    (tmp_path / "model[1].host~1~89ab0123.old").mkdir()
+    (tmp_path / "model[1].host~1~89ab0123.old" / "whole").write_text("whole")
+    others = {"model[1].b.host~1~0123abcd.tmp", "model1.host~1~0123abcd.tmp", "model[1].tmp"}
     for name in others:
         (tmp_path / name).write_text("another's")
     with ownership.owned(str(path), "`--output`"):
