@@ -106,7 +106,8 @@ def test_what_a_killed_owner_left_is_cleaned_and_nothing_else(tmp_path):
     (tmp_path / "model[1].host~1~0123abcd.tmp" / "half").write_text("half")
     (tmp_path / "model[1].host~1~89ab0123.old").mkdir()
     (tmp_path / "model[1].host~1~89ab0123.old" / "whole").write_text("whole")
-    others = {"model[1].b.host~1~0123abcd.tmp", "model1.host~1~0123abcd.tmp", "model[1].tmp"}
+    others = {"model[1].b.host~1~0123abcd.tmp", "model1.host~1~0123abcd.tmp"}
+    others.add("model[1].tmp")
     for name in others:
         (tmp_path / name).write_text("another's")
     with ownership.owned(str(path), "`--output`"):
