@@ -30,7 +30,7 @@ def main() -> None:
 
 def cli() -> None:
     """Entry point of `byola-doctor`."""
-    command.run(main)
+    command.run(main, prints_result=True)
 
 
 if __name__ == "__main__":

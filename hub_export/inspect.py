@@ -36,7 +36,7 @@ def positional(arguments):
 
 def cli() -> None:
     """Entry point of `byola-inspect`."""
-    command.run(main, prepare=positional)
+    command.run(main, prepare=positional, prints_result=True)
 
 
 if __name__ == "__main__":

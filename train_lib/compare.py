@@ -54,7 +54,7 @@ def main() -> None:
 
 def cli() -> None:
     """Entry point of the command."""
-    command.run(main, prepare=_as_flags)
+    command.run(main, prepare=_as_flags, prints_result=True)
 
 
 if __name__ == "__main__":

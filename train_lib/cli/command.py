@@ -2,10 +2,11 @@
 
 A command module defines absl flags, a `main()` that returns nothing, and a
 `cli()` that calls `command.run(main)`. Exit status: 0 done, 1 a fault of the
-program, 2 the user can mend it (a `UserError`, or a flag that does not parse),
-130 Ctrl-C.
+program, 2 the user can mend it (a `UserError`, a flag that does not parse, a full
+disk, a missing permission), 130 Ctrl-C, or the status that a `Stopped` carries.
 """
 
+import errno
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -13,9 +14,8 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 
-from byola_tf.errors import UserError
-from train_lib.training.health import Unhealthy
-from train_lib.training.interruption import Interrupted
+from byola_tf.errors import Stopped, UserError
+from train_lib.cli import faults, streams
 
 
 def run(
@@ -23,14 +23,19 @@ def run(
     argv: Sequence[str] | None = None,
     prepare: Callable[[Sequence[str]], Sequence[str]] = list,
     help_tail: Callable[[], str] = str,
+    prints_result: bool = False,
 ) -> None:
     """Parses the flags, runs `main` and exits.
+
+    A standard stream that cannot be written does not stop `main`.
 
     Args:
         main: the command; its module's docstring is the head of `--help`.
         argv: program name and arguments; `sys.argv` by default.
         prepare: rewrites the arguments before they are parsed.
         help_tail: makes further text for `--help`.
+        prints_result: whether what is printed is the result, so that losing it
+            on a full disk is a failure.
     """
 
     def parse(arguments: Sequence[str]) -> Sequence[str]:
@@ -38,12 +43,7 @@ def run(
         if {"--help", "-help", "-h", "--helpfull"} & set(arguments[1:]):
             print(_help(sys.modules[main.__module__], help_tail()))
             sys.exit(0)
-        try:
-            return flags.FLAGS(prepare(arguments))
-        except UserError as error:
-            fail(str(error))
-        except (flags.Error, KeyError, AttributeError, ValueError, TypeError) as error:
-            fail(f"{str(error).strip(chr(34))} See --help.")
+        return _parse(prepare, arguments)
 
     def guarded(arguments: Sequence[str]) -> None:
         if len(arguments) > 1:
@@ -52,21 +52,53 @@ def run(
                 "(`--name=value`). Quote a glob so that the shell leaves it "
                 "alone. See --help."
             )
-        try:
-            main()
-        except UserError as error:
-            fail(str(error))
-        except Unhealthy as error:
-            _say(f"stopped: {error}")
-            sys.exit(3)
-        except Interrupted as error:
-            _say(str(error))
-            sys.exit(128 + error.signal)
-        except KeyboardInterrupt:
-            print("Stopped by Ctrl-C.", file=sys.stderr)
-            sys.exit(130)
+        _guard(main)
+        sys.stdout.flush()
+        if prints_result and _lost(sys.stdout.error):
+            fail(f"standard output: {faults.describe(sys.stdout.error)}")
 
-    app.run(guarded, argv=argv, flags_parser=parse)
+    with streams.forgiving_output():
+        app.run(guarded, argv=argv, flags_parser=parse)
+
+
+def _parse(prepare: Callable, arguments: Sequence[str]) -> Sequence[str]:
+    try:
+        return flags.FLAGS(prepare(arguments))
+    except UserError as error:
+        fail(str(error))
+    except Exception as error:
+        message = faults.in_config_file(error) or faults.describe(error)
+        if message:
+            fail(message)
+        if isinstance(
+            error, flags.Error | KeyError | AttributeError | ValueError | TypeError
+        ):
+            fail(f"{str(error).strip(chr(34))} See --help.")
+        raise
+
+
+def _guard(main: Callable[[], None]) -> None:
+    """Runs `main`; ends with one line and a status where it is not to blame."""
+    try:
+        main()
+    except UserError as error:
+        fail(str(error))
+    except Stopped as error:
+        _say(f"{error.heading}{error}")
+        sys.exit(error.status)
+    except KeyboardInterrupt:
+        _say("Stopped by Ctrl-C.")
+        sys.exit(130)
+    except Exception as error:
+        message = faults.in_config_file(error) or faults.describe(error)
+        if not message:
+            raise
+        fail(message)
+
+
+def _lost(error: OSError | None) -> bool:
+    """Whether output was lost that somebody wanted: a reader may leave (`| head`)."""
+    return error is not None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def required(name: str, value, example: str):
@@ -93,17 +125,31 @@ def _say(message: str) -> None:
     print(" ".join(message.split()), file=sys.stderr)
 
 
+class _ToStderr(logging.StreamHandler):
+    """Writes plain messages to what `sys.stderr` is at that time."""
+
+    def __init__(self):
+        logging.Handler.__init__(self)
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    @property
+    def stream(self):
+        """Today's `sys.stderr`."""
+        return sys.stderr
+
+
+_HANDLER = _ToStderr()
+
+
 def _configure_logging() -> None:
     """Sends the project's own messages to stderr, plain; quietens others' notes."""
     absl_logging.use_absl_handler()
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
     for package in ("byola_tf", "train_lib", "hub_export"):
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
+        logger.addHandler(_HANDLER)  # once, however often
         logger.propagate = False
 
 

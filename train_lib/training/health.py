@@ -3,6 +3,7 @@
 import math
 
 from byola_tf.config import Config
+from byola_tf.errors import Stopped
 
 # Spread (about 1 when healthy) and rank below which every clip looks the same.
 # A healthy v2 run passes through a spread of about 0.2 in its first steps.
@@ -11,8 +12,11 @@ _LOW_RANK = 1.5
 _PATIENCE = 5  # observations in a row
 
 
-class Unhealthy(RuntimeError):
+class Unhealthy(Stopped):
     """The run cannot go on; the message is the diagnosis."""
+
+    status = 3
+    heading = "stopped: "
 
 
 class Guard:
