@@ -10,7 +10,6 @@ from byola_tf import diagnostics, losses, schedules
 from byola_tf.config import Config
 from byola_tf.networks import heads
 from byola_tf.networks.encoder import Encoder
-from byola_tf.optimizers import make_optimizer
 
 
 class BYOL(keras.Model):
@@ -57,7 +56,7 @@ class BYOL(keras.Model):
     def compile(self, optimizer=None, **kwargs):
         """Sets the optimiser (the configuration's Adam by default)."""
         if optimizer is None:
-            optimizer = make_optimizer(self.config, self.total_steps)
+            optimizer = schedules.make_optimizer(self.config, self.total_steps)
         super().compile(optimizer=optimizer, **kwargs)
         self.optimizer.build(self.online_variables)
 

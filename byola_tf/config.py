@@ -163,39 +163,35 @@ class EncoderConfig:
     pooling: str = "mean+max"
     flatten_frames: int = 24
 
+    # Sizes that follow from these fields; `networks.geometry` derives them.
+
     @property
     def time_stride(self) -> int:
         """Log-mel frames per frame embedding."""
-        return _geometry(self).time_stride
+        return _geometry().of(self).time_stride
 
     @property
     def local_units(self) -> int:
         """Width of the local features of a frame."""
-        shape = _geometry(self)
-        return {
-            "flatten": shape.mel_bins * shape.channels,
-            "channel_mean": shape.mel_bins,
-        }.get(self.local_features, shape.channels)
+        return _geometry().local_units(self)
 
     @property
     def frame_embedding_size(self) -> int:
         """Width of a frame embedding."""
-        if not self.mlp:
-            return self.local_units
-        return self.output_units + self.local_units * self.concatenate_local
+        return _geometry().frame_embedding_size(self)
 
     @property
     def embedding_size(self) -> int:
         """Width of a clip embedding."""
-        parts = self.flatten_frames if self.pooling == "flatten" else 1
-        return self.frame_embedding_size * parts
+        return _geometry().embedding_size(self)
 
 
-def _geometry(encoder_config: EncoderConfig):
-    # imported late: it imports Keras, which reading a configuration needs not
-    from byola_tf.networks import backbones
+def _geometry():
+    # imported late: it imports Keras, which reading a configuration needs not,
+    # and this module
+    from byola_tf.networks import geometry
 
-    return backbones.geometry(encoder_config)
+    return geometry
 
 
 @dataclasses.dataclass
@@ -323,13 +319,8 @@ class Config:
         return _from_dict(cls, json.loads(text), "config")
 
     def validate(self) -> "Config":
-        """Returns itself if every value is in range.
-
-        Raises:
-            ValueError: names the first field that is not, with its value.
-        """
-        validation.validate(self)
-        return self
+        """Returns itself; see `validation.validate`."""
+        return validation.validate(self)
 
 
 def _from_dict(cls: type, values: dict, path: str) -> Any:

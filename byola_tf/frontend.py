@@ -177,7 +177,7 @@ def mel_filters(frontend_config: FrontendConfig) -> np.ndarray:
         frontend_config: `FrontendConfig`.
 
     Returns:
-        float32 [n_fft // 2 + 1, n_mels].
+        float32 [n_fft // 2 + 1, n_mels], read-only.
     """
     config = frontend_config
     return _mel_filters(
@@ -201,7 +201,9 @@ def _mel_filters(sample_rate, n_fft, n_mels, f_min, f_max, mel_scale):
     filters = np.maximum(0, np.minimum(rising, falling))  # [bin, mel]
     if mel_scale == "slaney":
         filters *= 2 / (upper - lower)
-    return filters.astype(np.float32)
+    filters = filters.astype(np.float32)
+    filters.flags.writeable = False  # the cache hands out this very array
+    return filters
 
 
 _LINEAR_HZ_PER_MEL = 200 / 3

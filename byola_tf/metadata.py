@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from byola_tf import frontend
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
-from byola_tf.networks import backbones
+from byola_tf.networks import geometry
 from byola_tf.normalize import Statistics
 
 UNKNOWN_LICENCE = "unspecified: it belongs to whoever trained or imported it"
@@ -93,14 +93,11 @@ def method_version(config: Config) -> str:
 
 def _receptive_field(config: Config) -> dict | None:
     """What one frame embedding sees; None if the encoder does not say."""
-    geometry = backbones.geometry(config.encoder)
-    if geometry.first_seen is None:
+    seen = geometry.receptive_field(config)
+    if seen is None:
         return None
-    front = config.frontend
-    frames = geometry.last_seen - geometry.first_seen + 1
-    samples = (frames - 1) * front.hop_length + front.win_length
     return {
-        "log_mel_frames": frames,
-        "samples": samples,
-        "seconds": samples / front.sample_rate,
+        "log_mel_frames": seen.num_log_mel_frames,
+        "samples": seen.num_samples_seen,
+        "seconds": seen.num_samples_seen / config.frontend.sample_rate,
     }

@@ -3,18 +3,27 @@
 import math
 from typing import Any
 
+from byola_tf.errors import UserError
 
-def validate(config) -> None:
+
+def validate(config):
     """Checks every rule.
 
+    Args:
+        config: `Config`.
+
+    Returns:
+        the same `config`.
+
     Raises:
-        ValueError: names the first field that breaks one, with its value.
+        UserError: names the first field that breaks one, with its value.
     """
     for name, holds, rule in _rules(config):
         if not holds:
-            raise ValueError(
+            raise UserError(
                 f"`config.{name}` must {rule}. Received: {value_of(config, name)!r}."
             )
+    return config
 
 
 def value_of(config, name: str) -> Any:

@@ -8,7 +8,7 @@
     embeddings, seconds = stream.flush()
 
 What comes out equals `frames` of the whole recording, whatever the chunks. A frame
-embedding sees a bounded piece of audio (see `receptive_field`), so the stream keeps
+embedding sees a bounded piece of audio (see `networks.geometry`), so the stream keeps
 that much and computes on a window that starts on the recording's own grid of frames;
 the rows that see the window's edges are dropped. The recording's edges are the
 model's own: its start is the start of the first window, its end that of the last one.
@@ -23,11 +23,11 @@ from typing import NamedTuple
 import numpy as np
 
 import byola_tf
-from byola_tf import audio, frontend, receptive_field
+from byola_tf import audio, frontend
 from byola_tf.config import Config
 from byola_tf.embedding import long_recordings
 from byola_tf.errors import UserError
-from byola_tf.networks import backbones
+from byola_tf.networks import geometry
 from byola_tf.networks.pooling import pool_time
 from hub_export.tflite import runner
 
@@ -60,7 +60,7 @@ class Stream:
         input_samples: length of the input if the model takes one length only.
 
     Attributes:
-        geometry: `receptive_field.ReceptiveField`.
+        geometry: `geometry.ReceptiveField`.
         num_samples: samples pushed since the start.
         num_frames: frame embeddings returned since the start.
 
@@ -227,7 +227,7 @@ class Stream:
         front, encoder = self._config.frontend, self._config.encoder
         shortest = frontend.minimum_samples(front, encoder.time_stride)
         log_mel_frames = front.num_frames(max(self.num_samples, shortest))
-        return backbones.geometry(encoder).num_frames(log_mel_frames)
+        return geometry.of(encoder).num_frames(log_mel_frames)
 
     def _joined(self, parts: list) -> Frames:
         empty = np.zeros((0, self._config.encoder.frame_embedding_size), np.float32)
@@ -250,7 +250,7 @@ class Stream:
         return count
 
 
-def _require_receptive_field(config: Config) -> receptive_field.ReceptiveField:
+def _require_receptive_field(config: Config) -> geometry.ReceptiveField:
     if not long_recordings.is_possible(config):
         raise UserError(
             "A stream needs an encoder whose receptive field is known and that pools "
@@ -258,7 +258,7 @@ def _require_receptive_field(config: Config) -> receptive_field.ReceptiveField:
             f"{config.encoder.architecture!r} with {config.encoder.pooling!r}. Embed "
             "recordings whole instead."
         )
-    return receptive_field.of(config)
+    return geometry.receptive_field(config)
 
 
 def open_stream(model, num_threads: int = 1, **options) -> Stream:

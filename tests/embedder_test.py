@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import Embedder, Encoder, audio, checkpoint, receptive_field
+from byola_tf import Embedder, Encoder, audio, checkpoint
 from byola_tf.audio import clips
 from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
+from byola_tf.networks import geometry
 from byola_tf.normalize import Statistics
 from hub_export import saved_model
 
@@ -159,9 +160,9 @@ def test_a_long_recording_equals_the_whole_at_once(options, monkeypatch):
 
 def test_windows_need_their_overlap(embedder, monkeypatch):
     monkeypatch.setattr(embedder, "_samples_at_a_time", 32_000)
-    seen = receptive_field.of(embedder.config)
+    seen = geometry.receptive_field(embedder.config)
     narrow = dataclasses.replace(seen, edge_frames=1, end_frames=1)
-    monkeypatch.setattr(receptive_field, "of", lambda config: narrow)
+    monkeypatch.setattr(geometry, "receptive_field", lambda config: narrow)
     whole = noise(100_000)[None]
     with pytest.raises(AssertionError):
         assert_same(

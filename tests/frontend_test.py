@@ -87,3 +87,9 @@ def test_fingerprint_is_a_constant_of_the_front_end():
         frontend.fingerprint(FrontendConfig(mel_scale="htk"), -8, 5),
     ]
     assert len({"8cde2fe15a7bcbbc", *others}) == 5
+
+
+def test_whoever_writes_into_the_mel_matrix_changes_nobody_else_s():
+    filters = frontend.mel_filters(FrontendConfig())
+    with pytest.raises(ValueError, match="read-only"):
+        filters[0, 0] = 1.0

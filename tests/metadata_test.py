@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from byola_tf import Encoder, frontend, metadata
 from byola_tf.config import AugmentConfig, Config, EncoderConfig, FrontendConfig
+from byola_tf.networks import geometry
 from byola_tf.normalize import Statistics
 from train_lib.configs import byola_v1, byola_v2, demo
 
@@ -70,5 +71,13 @@ def test_receptive_field_is_what_a_frame_embedding_depends_on(num_blocks):
     unchanged = encoder.frames(log_mel)[0, 32 // config.time_stride]
     seen = [np.abs(vector - unchanged).max() > 0 for vector in embeddings]
     first, last = np.flatnonzero(seen)[[0, -1]]
-    geometry = encoder.geometry
-    assert last - first + 1 == geometry.last_seen - geometry.first_seen + 1
+    shape = encoder.geometry
+    assert last - first + 1 == shape.last_seen - shape.first_seen + 1
+
+
+def test_a_window_shorter_than_the_transform_counts_once_and_as_it_is():
+    front = FrontendConfig(n_fft=1024, win_length=400)
+    config = Config(frontend=front)
+    told = facts(config)["receptive_field"]
+    assert told["samples"] == 9 * 160 + 400
+    assert geometry.receptive_field(config).num_samples_seen == told["samples"]

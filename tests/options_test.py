@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
-from byola_tf import BYOL, optimizers, schedules
+from byola_tf import BYOL, schedules
 from byola_tf.config import BYOLConfig, Config, EncoderConfig, TrainConfig
 from byola_tf.errors import UserError
 from tests import sounds
@@ -176,9 +176,9 @@ def test_clipping_bounds_the_gradient_and_logs_the_whole_norm():
 
 
 def test_clipping_and_decay_are_the_optimiser_s():
-    adam = optimizers.make_optimizer(small_config(clip_norm=0.5, weight_decay=0.02))
+    adam = schedules.make_optimizer(small_config(clip_norm=0.5, weight_decay=0.02))
     assert (adam.global_clipnorm, adam.weight_decay) == (0.5, 0.02)
-    plain = optimizers.make_optimizer(Config())
+    plain = schedules.make_optimizer(Config())
     assert (plain.global_clipnorm, plain.weight_decay) == (None, None)
 
 

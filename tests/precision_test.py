@@ -17,7 +17,7 @@ from byola_tf.config import (
     EncoderConfig,
     TrainConfig,
 )
-from byola_tf.networks import encoder, heads
+from byola_tf.networks import encoder, layers
 from tests import sounds
 from train_lib.configs import smoke
 from train_lib.probe import linear
@@ -155,7 +155,7 @@ def test_a_step_is_close_to_that_of_float32(precision):
 
 
 def test_moving_statistics_and_scale_parameters_are_not_rounded():
-    layer = heads.BatchNormalization(dtype="mixed_bfloat16")
+    layer = layers.BatchNormalization(dtype="mixed_bfloat16")
     layer.build((None, 2))
     layer.beta.assign([1.001, 2.0])  # bfloat16 would make 1.0 of it
     outputs = layer(np.zeros((4, 2), "f"), training=False)

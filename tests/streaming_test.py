@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 import byola_tf
-from byola_tf import Encoder, audio, checkpoint, receptive_field
+from byola_tf import Encoder, audio, checkpoint
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
 from byola_tf.errors import UserError
+from byola_tf.networks import geometry
 from byola_tf.normalize import Statistics
 from hub_export import module, streaming
 
@@ -139,8 +140,8 @@ def test_a_long_recording_at_once_and_in_int16(embedders):
 
 
 def test_frames_come_as_soon_as_their_look_ahead_has_arrived(embedders):
-    geometry = receptive_field.of(_CONFIGS["v2"])
-    assert (geometry.hop, geometry.look_ahead) == (640, 1472)
+    seen = geometry.receptive_field(_CONFIGS["v2"])
+    assert (seen.hop, seen.look_ahead) == (640, 1472)
     stream = streaming.open_stream(embedders["v2"])
     waveform = _recording(8000)
     assert len(stream.push(waveform[:1471]).timestamps) == 0
@@ -152,14 +153,14 @@ def test_frames_come_as_soon_as_their_look_ahead_has_arrived(embedders):
 @pytest.mark.parametrize("name", _CONFIGS)
 def test_the_receptive_field_is_the_models(embedders, name):
     """A change just outside of it is not seen by any frame, one inside by most."""
-    embedder, geometry = embedders[name], receptive_field.of(_CONFIGS[name])
+    embedder, field = embedders[name], geometry.receptive_field(_CONFIGS[name])
     waveform = _recording(40_000)
     before = _offline(embedder, waveform)["frame_embeddings"]
-    context = geometry.look_ahead - geometry.hop + _CONFIGS[name].frontend.hop_length
+    context = field.look_ahead - field.hop + _CONFIGS[name].frontend.hop_length
     seen = []
     for frame in range(5, 15):
-        first = frame * geometry.hop - context
-        last = frame * geometry.hop + geometry.look_ahead  # first sample not needed
+        first = frame * field.hop - context
+        last = frame * field.hop + field.look_ahead  # first sample not needed
 
         def change(start, end, frame=frame):
             changed = waveform.copy()
@@ -289,12 +290,12 @@ def test_a_real_recording_streams_like_a_file(embedders, shared):
 def test_the_constants_for_phones_in_build_md_are_the_geometry():
     text = (pathlib.Path(__file__).parents[1] / "BUILD.md").read_text()
     for column, name in enumerate(("v2", "v1")):
-        geometry = receptive_field.of(_CONFIGS[name])
+        seen = geometry.receptive_field(_CONFIGS[name])
         values = {
-            "hop": geometry.hop,
-            "lookAhead": geometry.look_ahead,
-            "edge": geometry.edge_frames,
-            "center": geometry.center,
+            "hop": seen.hop,
+            "lookAhead": seen.look_ahead,
+            "edge": seen.edge_frames,
+            "center": seen.center,
         }
         for constant, value in values.items():
             (row,) = re.findall(rf"^\| `{constant}` \| (\d+) \| (\d+) \|", text, re.M)

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import receptive_field
 from byola_tf.config import Config
+from byola_tf.networks import geometry
 
 
 def is_possible(config: Config) -> bool:
     """Whether an encoder's receptive field and pooling allow windows."""
     pools = config.encoder.pooling in ("mean+max", "mean", "max")
-    return pools and receptive_field.of(config) is not None
+    return pools and geometry.receptive_field(config) is not None
 
 
 def frame_blocks(
@@ -35,7 +35,7 @@ def frame_blocks(
     Yields:
         float32 [time, units]: together, the rows of the recording.
     """
-    seen = receptive_field.of(config)
+    seen = geometry.receptive_field(config)
     edge, row_samples = max(seen.edge_frames, seen.end_frames), seen.hop
     rows = max(window_samples // row_samples, 3 * edge)
     waiting = np.zeros(0, np.float32)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from byola_tf import frontend, metadata
 from byola_tf.config import Config
-from byola_tf.networks import backbones
+from byola_tf.networks import geometry
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
 
@@ -138,10 +138,10 @@ def timestamps(num_frames, config: Config):
     stride·t ... stride·t + stride - 1, whose own centres are a hop apart and
     start at zero.
     """
-    geometry = backbones.geometry(config.encoder)
+    shape = geometry.of(config.encoder)
     hop_seconds = config.frontend.hop_length / config.frontend.sample_rate
-    frames = tf.range(num_frames, dtype=tf.float32) * geometry.time_stride
-    return (frames + geometry.first_centre) * hop_seconds
+    frames = tf.range(num_frames, dtype=tf.float32) * shape.time_stride
+    return (frames + shape.first_centre) * hop_seconds
 
 
 def _constant_variable(value: float, name: str) -> tf.Variable:

@@ -13,52 +13,17 @@ returns a layer whose output is [batch, time', mel', channel] or
 [batch, time', units].
 """
 
-import dataclasses
 import importlib
 from collections.abc import Callable
 
 import keras
-import tensorflow as tf
 
 from byola_tf.config import EncoderConfig
 from byola_tf.errors import UserError
-from byola_tf.networks import heads
+from byola_tf.networks import layers, resnet
 
 PUBLISHED = "convolutional"
-
-
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """Shape of a backbone's output.
-
-    Attributes:
-        time_stride: log-mel frames per output frame.
-        mel_bins: output bins along mel.
-        channels: output channels.
-        first_seen: first log-mel frame that output frame 0 sees, of a signal
-            without a start; None if that is unknown.
-        last_seen: the last one.
-        rounds_up: whether a last part shorter than the stride makes a frame.
-    """
-
-    time_stride: int
-    mel_bins: int
-    channels: int
-    first_seen: int | None
-    last_seen: int | None
-    rounds_up: bool = False
-
-    @property
-    def first_centre(self) -> float:
-        """Where output frame 0 is centred, log-mel frames."""
-        if self.first_seen is None:
-            return (self.time_stride - 1) / 2
-        return (self.first_seen + self.last_seen) / 2
-
-    def num_frames(self, num_log_mel_frames):
-        """Output frames of so many log-mel frames, int or int32 tensor."""
-        extra = self.time_stride - 1 if self.rounds_up else 0
-        return (num_log_mel_frames + extra) // self.time_stride
+RESIDUAL = tuple(resnet.DEPTHS)
 
 
 class ConvolutionBlocks(keras.layers.Layer):
@@ -83,10 +48,10 @@ class ConvolutionBlocks(keras.layers.Layer):
             fan_in = 9 * (config.channels if block else 1)
             name = f"convolution_{block}"
             self.convolutions.append(
-                heads.convolution(config.channels, fan_in, name=name, dtype=policy)
+                layers.convolution(config.channels, fan_in, name=name, dtype=policy)
             )
             self.normalizations.append(
-                heads.BatchNormalization(name=f"normalization_{block}", dtype=policy)
+                layers.BatchNormalization(name=f"normalization_{block}", dtype=policy)
             )
             is_last = block == config.num_blocks - 1
             halves_mel = config.last_block_halves_mel or not is_last
@@ -120,11 +85,11 @@ class ConvolutionBlocks(keras.layers.Layer):
         for block, (convolution, normalization, pool) in enumerate(self._blocks()):
             if num_frames is not None:
                 # zero, as the convolution's own padding at the end of a clip
-                features = mask_time(features, num_frames // 2**block)
+                features = layers.mask_time(features, num_frames // 2**block)
             if training:
                 features = normalization(convolution(features), training=True)
             else:
-                features = heads.normalized_convolution(
+                features = layers.normalized_convolution(
                     features, convolution, normalization
                 )
             features = pool(keras.ops.relu(features))
@@ -148,34 +113,9 @@ def make(encoder_config: EncoderConfig, dtype=None) -> keras.layers.Layer:
     name = encoder_config.architecture
     if name == PUBLISHED:
         return ConvolutionBlocks(encoder_config, dtype=dtype)
-    if name in ("resnet18", "resnet50"):
-        from byola_tf.networks import resnet
-
+    if name in RESIDUAL:
         return resnet.ResNet(encoder_config, dtype=dtype)
-    return _factory(name)(encoder_config)
-
-
-def geometry(encoder_config: EncoderConfig) -> Geometry:
-    """Shape of the configured backbone's output."""
-    config = encoder_config
-    if config.architecture == PUBLISHED:
-        stride = 2**config.num_blocks
-        mel_stride = stride if config.last_block_halves_mel else stride // 2
-        mel_bins = config.n_mels // mel_stride
-        # beside the stride's own frames, each block's convolution of three sees one
-        # of its inputs more on both sides: 1 + 2 + ... + stride / 2
-        context = stride - 1
-        return Geometry(
-            stride, mel_bins, config.channels, -context, stride - 1 + context
-        )
-    if config.architecture in ("resnet18", "resnet50"):
-        from byola_tf.networks import resnet
-
-        return resnet.geometry(config)
-    key = (config.architecture, config.n_mels)
-    if key not in _MEASURED:
-        _MEASURED[key] = _measure(config)
-    return _MEASURED[key]
+    return factory(name)(encoder_config)
 
 
 def register(name: str, make_layer: Callable) -> None:
@@ -188,30 +128,29 @@ def register(name: str, make_layer: Callable) -> None:
     Raises:
         UserError: the name is taken by one of ours.
     """
-    if name in (PUBLISHED, "resnet18", "resnet50") or ":" in name:
+    if name in (PUBLISHED, *RESIDUAL) or ":" in name:
         raise UserError(
             "The name of an architecture must be a new one, without a colon. "
             f"Received: {name!r}."
         )
     _REGISTERED[name] = make_layer
-    for key in [key for key in _MEASURED if key[0] == name]:
-        del _MEASURED[key]
-
-
-def mask_time(features, num_frames, value=0.0):
-    """Replaces [batch, time, ...] from `num_frames` int32 [batch] on by `value`."""
-    counts = tf.sequence_mask(num_frames, tf.shape(features)[1])
-    while counts.shape.rank < features.shape.rank:
-        counts = counts[..., None]
-    return tf.where(counts, features, tf.cast(value, features.dtype))
 
 
 _REGISTERED: dict[str, Callable] = {}
-_MEASURED: dict[tuple, Geometry] = {}
-_LONG = 4096  # log-mel frames from which a stride is measured
 
 
-def _factory(name: str) -> Callable:
+def factory(name: str) -> Callable:
+    """The function that makes a network which was plugged in.
+
+    Args:
+        name: given to `register`, or MODULE:FUNCTION.
+
+    Returns:
+        `EncoderConfig` → Keras layer.
+
+    Raises:
+        UserError: nothing of that name was registered or can be imported.
+    """
     if name in _REGISTERED:
         return _REGISTERED[name]
     module, colon, attribute = name.partition(":")
@@ -223,39 +162,9 @@ def _factory(name: str) -> Callable:
             "`config.encoder.architecture` names a function MODULE:FUNCTION that "
             f"can be imported. Received: {name!r}: {error}."
         ) from error
-    known = ", ".join([PUBLISHED, "resnet18", "resnet50", *sorted(_REGISTERED)])
+    known = ", ".join([PUBLISHED, *RESIDUAL, *sorted(_REGISTERED)])
     raise UserError(
         f"`config.encoder.architecture` must be one of {known}, or MODULE:FUNCTION. "
         f"Received: {name!r}. Call byola_tf.backbones.register first, or write where "
         "the function is."
     )
-
-
-def _measure(config: EncoderConfig) -> Geometry:
-    """Reads the geometry of a plugged-in backbone off its output shape."""
-    shape = _output_shape(config, _LONG)
-    if len(shape) not in (3, 4) or None in shape[1:]:
-        raise UserError(
-            "The layer of an architecture must map [batch, time, mel, 1] to "
-            "[batch, time', mel', channel] or [batch, time', units]. Received: "
-            f"{config.architecture!r}, which maps {_LONG} frames to {shape}."
-        )
-    stride = round(_LONG / shape[1])
-    mel_bins = shape[2] if len(shape) == 4 else 1
-    rounds_up = stride > 1 and _output_shape(config, 4 * stride + 1)[1] > 4
-    measured = Geometry(stride, mel_bins, shape[-1], None, None, rounds_up)
-    for num_frames in (_LONG - 1, 6 * stride - 1, 4 * stride + 1, stride):
-        count = _output_shape(config, num_frames)[1]
-        if count != measured.num_frames(num_frames):
-            raise UserError(
-                "The layer of an architecture must give a frame for every so many of "
-                "its input, rounded down or up, as with padding='same'. Received: "
-                f"{config.architecture!r}, which makes {count} of {num_frames} where "
-                f"it makes {shape[1]} of {_LONG}."
-            )
-    return measured
-
-
-def _output_shape(config: EncoderConfig, num_frames: int) -> tuple:
-    spec = keras.KerasTensor((1, num_frames, config.n_mels, 1))
-    return make(config).compute_output_spec(spec).shape

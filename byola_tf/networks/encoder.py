@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from byola_tf.config import EncoderConfig
-from byola_tf.networks import backbones, heads, pooling
+from byola_tf.networks import backbones, geometry, layers, pooling
 
 
 class Encoder(keras.Model):
@@ -26,14 +26,14 @@ class Encoder(keras.Model):
         # not autocast: what is computed from variables here is float32
         super().__init__(autocast=False, **kwargs)
         self.config = config = encoder_config
-        self.geometry = backbones.geometry(config)
+        self.geometry = geometry.of(config)
         policy = self.dtype_policy
         self.backbone = backbones.make(config, policy)
         if config.mlp:
-            self.hidden = heads.dense(
+            self.hidden = layers.dense(
                 config.hidden_units, config.local_units, name="hidden", dtype=policy
             )
-            self.output_layer = heads.dense(
+            self.output_layer = layers.dense(
                 config.output_units, config.hidden_units, name="output", dtype=policy
             )
         if config.pooling == "attention":
@@ -105,7 +105,7 @@ class Encoder(keras.Model):
         features = self._append_global(local, training, dropout_seed)
         if num_frames is not None:
             num_frames = self.geometry.num_frames(num_frames)
-            features = backbones.mask_time(features, num_frames)
+            features = layers.mask_time(features, num_frames)
         return features
 
     def local_features(self, log_mel, training=False, num_frames=None):

@@ -10,7 +10,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from byola_tf.networks.backbones import mask_time
+from byola_tf.networks.layers import mask_time
 
 LOCAL_FEATURES = ("flatten", "frequency_mean", "frequency_max", "channel_mean")
 POOLINGS = ("mean+max", "mean", "max", "attention", "flatten")

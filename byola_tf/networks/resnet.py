@@ -10,36 +10,20 @@ import keras
 import tensorflow as tf
 
 from byola_tf.config import EncoderConfig
-from byola_tf.networks import heads
+from byola_tf.networks import layers
 
-_DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
-_WIDTHS = (64, 128, 256, 512)
-_EXPANSION = {"resnet18": 1, "resnet50": 4}
+DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
+WIDTHS = (64, 128, 256, 512)
+EXPANSION = {"resnet18": 1, "resnet50": 4}
 
 # (time, mel) strides of stem, pooling and the four residual stages
 _PLAIN = ((2, 2), (2, 2), (1, 1), (2, 2), (2, 2), (2, 2))
 _NARROW = ((1, 1), (2, 2), (1, 1), (2, 2), (2, 2), (2, 1))
 
 
-def geometry(encoder_config: EncoderConfig):
-    """Shape of the features; see `backbones.Geometry`."""
-    from byola_tf.networks.backbones import Geometry
-
-    name = encoder_config.architecture
-    # how far the kernels of stem, pooling and stages reach, in inputs of their stage
-    # before and after the stride
-    num_wide = 2 if name == "resnet18" else 1  # 3 x 3 convolutions of a block
-    reach = [(3, 0), (1, 0)] + [(1, num_wide * depth - 1) for depth in _DEPTHS[name]]
-    time_stride, mel_bins, radius = 1, encoder_config.n_mels, 0
-    strides = _strides(encoder_config)
-    for (along_time, along_mel), (before, after) in zip(strides, reach, strict=True):
-        radius += before * time_stride
-        time_stride *= along_time
-        radius += after * time_stride
-        mel_bins = -(-mel_bins // along_mel)
-    channels = _WIDTHS[-1] * _EXPANSION[name]
-    # symmetric padding: output t is centred on input stride * t
-    return Geometry(time_stride, mel_bins, channels, -radius, radius, rounds_up=True)
+def strides_of(encoder_config: EncoderConfig) -> tuple:
+    """The (time, mel) strides of stem, pooling and the four residual stages."""
+    return _NARROW if encoder_config.narrow_receptive_field else _PLAIN
 
 
 class ResNet(keras.layers.Layer):
@@ -55,17 +39,17 @@ class ResNet(keras.layers.Layer):
     def __init__(self, encoder_config: EncoderConfig, **kwargs):
         super().__init__(name="backbone", **kwargs)
         name = encoder_config.architecture
-        stem, pool, *stages = _strides(encoder_config)
+        stem, pool, *stages = strides_of(encoder_config)
         policy = self.dtype_policy
         self.stem = Convolution(64, 7, stem, relu=True, name="stem", dtype=policy)
         self.pool_strides = pool
         block = Bottleneck if name == "resnet50" else BasicBlock
         self.blocks = []
         for stage, strides in enumerate(stages):
-            for index in range(_DEPTHS[name][stage]):
+            for index in range(DEPTHS[name][stage]):
                 self.blocks.append(
                     block(
-                        _WIDTHS[stage],
+                        WIDTHS[stage],
                         (1, 1) if index else strides,
                         projects=index == 0 and (stage > 0 or block is Bottleneck),
                         name=f"stage_{stage}_block_{index}",
@@ -108,7 +92,7 @@ class Convolution(keras.layers.Layer):
             name="convolution",
             dtype=self.dtype_policy,
         )
-        self.normalization = heads.BatchNormalization(
+        self.normalization = layers.BatchNormalization(
             name="normalization", dtype=self.dtype_policy
         )
 
@@ -174,7 +158,7 @@ class Bottleneck(_Residual):
     """
 
     def __init__(self, width, strides, projects, dtype=None, **kwargs):
-        wide = width * _EXPANSION["resnet50"]
+        wide = width * EXPANSION["resnet50"]
         projection = None
         if projects:
             projection = Convolution(wide, 1, strides, name="projection", dtype=dtype)
@@ -184,7 +168,3 @@ class Bottleneck(_Residual):
             Convolution(wide, 1, name="third", dtype=dtype),
         ]
         super().__init__(branch, projection, dtype=dtype, **kwargs)
-
-
-def _strides(config: EncoderConfig):
-    return _NARROW if config.narrow_receptive_field else _PLAIN

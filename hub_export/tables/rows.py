@@ -13,7 +13,7 @@ from byola_tf.audio import blocks as audio_blocks
 from byola_tf.audio import headers
 from byola_tf.embedding import long_recordings
 from byola_tf.errors import UserError
-from byola_tf.networks import backbones
+from byola_tf.networks import geometry
 from hub_export import length_batches
 
 _PIECE_SAMPLES = 1 << 19
@@ -106,10 +106,10 @@ class RowMaker:
         self._segment = segment_seconds and round(segment_seconds * self.sample_rate)
         config = embedder.config
         hop = config.frontend.hop_length / config.frontend.sample_rate
-        geometry = backbones.geometry(config.encoder)
-        self._row_seconds = geometry.time_stride * hop
+        shape = geometry.of(config.encoder)
+        self._row_seconds = shape.time_stride * hop
         # a frame's centre is its place in time
-        self._first_start = geometry.first_centre * hop - self._row_seconds / 2
+        self._first_start = shape.first_centre * hop - self._row_seconds / 2
 
     def of_waveforms(self, waveforms: list[np.ndarray]) -> Iterator[Rows]:
         """Yields the rows of each of some recordings that are in memory."""

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from byola_tf.memory import peak_memory
+from byola_tf.hardware import peak_memory
 from hub_export import child_process
 from hub_export.tflite import runner as tflite_runner
 

@@ -15,11 +15,12 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import frontend, receptive_field
+from byola_tf import frontend
 from byola_tf.checkpoint import Checkpoint
 from byola_tf.config import Config
 from byola_tf.embedder import timestamps
 from byola_tf.errors import UserError
+from byola_tf.networks import geometry
 
 
 class WaveformModel(tf.Module):
@@ -125,7 +126,7 @@ def window_samples(config: Config, seconds: float) -> int:
         UserError: it is no number, or too short for one frame embedding.
     """
     rate = config.frontend.sample_rate
-    seen = receptive_field.of(config)
+    seen = geometry.receptive_field(config)
     least = seen.num_samples_seen if seen else config.frontend.n_fft
     if not math.isfinite(seconds) or round(seconds * rate) < least:
         raise UserError(

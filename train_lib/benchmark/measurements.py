@@ -23,7 +23,7 @@ from byola_tf import (
 )
 from byola_tf.config import Config, TrainConfig
 from byola_tf.corpus import corpus as waveforms
-from byola_tf.memory import peak_memory
+from byola_tf.hardware import peak_memory
 from byola_tf.normalize import Statistics
 from hub_export.tables import corpus as corpus_embedding
 from train_lib.benchmark import decoding_speed, mobile
