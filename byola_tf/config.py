@@ -58,6 +58,8 @@ class DataConfig:
             `pattern`.
         service: address of a tf.data service dispatcher (grpc://HOST:PORT)
             whose workers read and crop; needs shards.
+        wait_seconds: how long a data service, or another process that writes the
+            same cache, may be silent before the wait is given up.
         unit_seconds: length of one training crop, seconds.
         num_segments: 1, both views show one crop, as published, or 2, each view
             shows a crop of its own from the same recording (ATST).
@@ -68,6 +70,8 @@ class DataConfig:
         statistics_samples: number of random crops from which the corpus mean
             and standard deviation are computed.
         num_decode_threads: threads that decode files.
+        max_hours: longest recording that is decoded; a longer one is left out and
+            named. It guards against files of a few bytes that hold days of silence.
         sharding: of multi-worker runs: "global" repeats the whole input on
             every worker, exact; "worker" gives each its own part of the files
             and its own bank and post-normalisation, for scale.
@@ -77,12 +81,14 @@ class DataConfig:
     exclude: str = ""
     tfds: str = ""
     service: str = ""
+    wait_seconds: float = 60.0
     unit_seconds: float = 0.95
     num_segments: int = 1
     cache_dir: str = ""
     cache_limit_gb: float = 20.0
     statistics_samples: int = 10_000
     num_decode_threads: int = 4
+    max_hours: float = 100.0
     sharding: str = "global"
 
 

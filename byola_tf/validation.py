@@ -83,6 +83,8 @@ def _rules(config):
         or (config.data.num_segments == 2 and not config.data.service),
         "be 1, or 2 without a data service",
     )
+    for name in ("wait_seconds", "max_hours"):
+        yield f"data.{name}", getattr(config.data, name) > 0, "be positive"
     yield (
         "augment.blocks",
         all(block in blocks for block in augment.blocks),

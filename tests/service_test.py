@@ -11,10 +11,9 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from byola_tf import audio
+from byola_tf import audio, fetching
 from byola_tf.config import Config, TrainConfig
 from byola_tf.corpus import corpus as waveforms
-from byola_tf.corpus import service
 from byola_tf.errors import UserError
 from tests import sounds
 from train_lib.configs import smoke
@@ -183,7 +182,44 @@ def test_what_the_service_cannot_do_is_refused(folder, prepared, tmp_path, addre
         open_corpus(prepared, "localhost:5050")
 
 
-def test_a_service_without_anybody_is_refused(prepared, monkeypatch):
-    monkeypatch.setattr(service, "_PATIENCE_S", 1)
-    with pytest.raises(UserError, match="must be the address of a running disp"):
-        open_corpus(prepared, "grpc://localhost:9")
+def test_the_dispatcher_says_that_it_listens_on_every_interface():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "train_lib.data_service", "--role=dispatcher"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert any("on every network interface" in line for line in process.stderr)
+        process.kill()
+
+
+def test_a_service_without_anybody_is_refused(prepared, caplog, monkeypatch):
+    monkeypatch.setattr(fetching, "_SILENT_S", 0.5)
+    with pytest.raises(UserError, match="must be the address of a running disp.*1 s"):
+        open_corpus(prepared, "grpc://localhost:1", wait_seconds=1.0)
+    assert "Waiting for the dispatcher at grpc://localhost:1 (nobody" in caplog.text
+
+
+def test_a_dispatcher_and_workers_that_die_are_named_and_given_up(
+    prepared, caplog, monkeypatch
+):
+    monkeypatch.setattr(fetching, "_SILENT_S", 1.0)
+    dispatcher, line = start("--role=dispatcher")
+    address = line.split()[-1]
+    worker, _ = start("--role=worker", f"--dispatcher={address}")
+    corpus = open_corpus(prepared, address, wait_seconds=3.0)
+    with fetching.Fetcher(
+        corpus.batches, corpus.describe_source, corpus.wait_seconds
+    ) as batches:
+        assert next(batches).shape == (7, UNIT)
+        worker.kill()
+        with pytest.raises(UserError, match="a worker of the dispatcher.*within 3 s"):
+            for _ in range(10**4):
+                next(batches)
+        dispatcher.kill()
+        dispatcher.wait()
+        with pytest.raises(UserError, match="the dispatcher at .*nobody listens"):
+            next(batches)
+    worker.wait()
+    assert "Waiting for a worker of the dispatcher" in caplog.text

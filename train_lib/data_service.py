@@ -6,9 +6,15 @@ r"""Runs a part of a tf.data service: its dispatcher or one of its workers.
 One dispatcher, any number of workers on any machines that see the shards under
 the same path. Then train with --config.data.service=grpc://HOST:5050. A part
 runs until it is stopped (Ctrl-C, or SIGTERM).
+
+Both parts listen on every network interface: TensorFlow has no option for one
+address, and no password. Whoever reaches the ports can run TensorFlow graphs, which
+read and write files, as your user. Let a firewall or a private network close them to
+others.
 """
 
 import signal
+import sys
 
 from absl import flags
 
@@ -23,6 +29,12 @@ DISPATCHER = flags.DEFINE_string(
 )
 HOST = flags.DEFINE_string(
     "host", "localhost", "Name under which others reach this worker."
+)
+
+_EXPOSED = (
+    "It listens on every network interface, not only on localhost, and asks for no "
+    "password: whoever reaches the port runs graphs as your user. Keep it behind a "
+    "firewall."
 )
 
 
@@ -45,6 +57,7 @@ def main() -> None:
             )
         )
         print(f"Worker of {DISPATCHER.value}", flush=True)
+    print(_EXPOSED, file=sys.stderr, flush=True)
     # at once, as SIGTERM does: neither join() nor a server's destructor minds Python
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     server.join()

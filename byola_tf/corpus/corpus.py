@@ -7,6 +7,7 @@ its shards train to the same losses.
 
 import functools
 import logging
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -38,6 +39,10 @@ class Corpus:
         reader: `crops.CropReader`.
         part: (index, count): of every `count` recordings the `index`th; each
             part has the same number.
+
+    Attributes:
+        wait_seconds: how long a batch may take; infinite for files, which may be
+            slow but are there.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class Corpus:
         self._num_segments = config.data.num_segments
         self._reader = reader
         self._index, self._count = part
+        self._name = config.data.tfds or config.data.pattern
+        self.wait_seconds = math.inf
 
     @property
     def paths(self) -> list[str]:
@@ -69,6 +76,10 @@ class Corpus:
     def is_cached(self) -> bool:
         """Whether crops are read without decoding whole files."""
         return self._reader.is_cached
+
+    def describe_source(self) -> str:
+        """Who is waited for while a batch does not come, in words."""
+        return f"the recordings of {self._name!r}"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -137,6 +148,11 @@ class ServiceCorpus(Corpus):
     def __init__(self, config: Config, reader: crops.CropReader, source):
         super().__init__(config, reader)
         self._config, self._source = config, source
+        self.wait_seconds = config.data.wait_seconds
+
+    def describe_source(self) -> str:
+        """See `Corpus.describe_source`."""
+        return service.describe(self._config.data.service)
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """See `Corpus.batches`; the order differs from run to run."""
@@ -163,7 +179,7 @@ def find_batch(config: Config) -> CorpusSource:
     source = _source(config)
     _require_batch(config, len(source.paths), {})
     if config.data.service:
-        service.require(config.data.service)
+        service.require(config.data.service, config.data.wait_seconds)
     return source
 
 

@@ -9,21 +9,22 @@ differs from run to run. Epochs overlap by the shards that the workers have
 open at a time: make many more shards than `_OPEN_SHARDS` times the workers.
 """
 
-import queue
 import re
-import threading
+import socket
 
 import numpy as np
 import tensorflow as tf
 
+from byola_tf import fetching
 from byola_tf.config import Config
 from byola_tf.corpus import shard_format
 from byola_tf.errors import UserError
 
 _OPEN_SHARDS = 8  # read in turn by each worker
 _SHUFFLED_CROPS = 2048  # held by each worker
-_PATIENCE_S = 60
 _MAX_RECORDINGS = 2**40
+_CONNECT_S = 1.0
+_ADDRESS = re.compile(r"grpc://\[?(?P<host>[^\s/]+?)\]?:(?P<port>\d+)")
 
 
 def make_batches(shards, config: Config, first_step: int) -> tf.data.Dataset:
@@ -60,43 +61,52 @@ def make_batches(shards, config: Config, first_step: int) -> tf.data.Dataset:
     return _distribute(dataset, config.data.service).prefetch(2)
 
 
-def require(address: str) -> None:
+def require(address: str, wait_seconds: float) -> None:
     """Waits for the dispatcher and a worker.
+
+    Args:
+        address: grpc://HOST:PORT of the dispatcher.
+        wait_seconds: how long; after ten seconds it is said who is waited for.
 
     Raises:
         UserError: `address` is malformed, or nobody answers.
     """
-    scheme, _, host = address.partition("://")
-    if scheme != "grpc" or ":" not in host:
+    if not _ADDRESS.fullmatch(address):
         raise UserError(
             "`config.data.service` must be grpc://HOST:PORT. "
             f"Received: {address!r}. Start one: python -m train_lib.data_service."
         )
-    answers = queue.Queue()
 
     def ask():
-        try:
-            dataset = _distribute(tf.data.Dataset.range(1), address)
-            answers.put(list(dataset.as_numpy_iterator()))
-        except tf.errors.OpError as error:
-            answers.put(error)
+        dataset = _distribute(tf.data.Dataset.range(1), address)
+        return dataset.as_numpy_iterator()
 
-    threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=_PATIENCE_S)
-    except queue.Empty:
-        answer = f"no answer within {_PATIENCE_S} s"
-    if answer != [0]:
+        with fetching.Fetcher(ask, lambda: describe(address), wait_seconds) as answers:
+            next(answers)
+    except (tf.errors.OpError, fetching.NoAnswerError) as error:
         raise UserError(
             "`config.data.service` must be the address of a running dispatcher "
-            f"with at least one worker. Received: {address!r} ({answer}). Start "
+            f"with at least one worker. Received: {address!r} ({error}) Start "
             "them: python -m train_lib.data_service."
-        )
+        ) from error
+
+
+def describe(address: str) -> str:
+    """Who is waited for: the dispatcher, or its workers where it answers itself."""
+    found = _ADDRESS.fullmatch(address)
+    try:
+        socket.create_connection((found["host"], found["port"]), _CONNECT_S).close()
+    except OSError:
+        return f"the dispatcher at {address} (nobody listens there)"
+    return f"a worker of the dispatcher at {address} (the dispatcher answers)"
 
 
 def _distribute(dataset: tf.data.Dataset, address: str) -> tf.data.Dataset:
     return dataset.apply(
         tf.data.experimental.service.distribute(
+            # DYNAMIC hands each shard to whoever is free. OFF would repeat the corpus
+            # on every worker, FILE would tie shards to workers
             processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC,
             service=address,
             compression=None,  # sound hardly shrinks
@@ -109,6 +119,8 @@ def _crops_of_shard(shards, config: Config):
     layout, unit = shards.layout, config.unit_samples
     num_files = len(shards.files)
     names = tf.constant(shards.files)
+    # TFRecordDataset ends in silence where a file is absent and errors are ignored:
+    # a glob of the one name tells whether this worker sees it
     globs = tf.constant(
         [re.sub(r"([*?\[\]\\])", r"\\\1", name) for name in shards.files]
     )
@@ -116,6 +128,8 @@ def _crops_of_shard(shards, config: Config):
 
     def crop(record, epoch, number):
         example = tf.io.parse_single_example(record, shard_format.FEATURES)
+        # every record of a recording draws the same position; the piece that it
+        # falls into keeps the crop, the others drop out
         seed = tf.random.fold_in([config.seed, 3], epoch)
         seed = tf.random.fold_in(seed, example["recording"])
         position = tf.random.stateless_uniform([], seed, dtype=tf.float64)
@@ -129,6 +143,7 @@ def _crops_of_shard(shards, config: Config):
 
     def cut(waveform, first, is_wanted):
         del is_wanted
+        # in two steps: `first + unit` may lie behind the end
         samples = tf.io.decode_raw(waveform, tf.int16)[first:][:unit]
         samples = tf.pad(samples, [[0, unit - tf.size(samples)]])
         return tf.ensure_shape(samples, [unit])
@@ -136,6 +151,7 @@ def _crops_of_shard(shards, config: Config):
     def crops_of_turn(turn):
         epoch, place = turn // num_files, turn % num_files
         seed = tf.random.fold_in([config.seed, 4], epoch)
+        # a permutation without a list of it: its last argument is the largest index
         number = tf.random.experimental.index_shuffle(place, seed, num_files - 1)
         name = names[number]
         found = tf.size(tf.io.matching_files(globs[number]))
@@ -143,7 +159,8 @@ def _crops_of_shard(shards, config: Config):
         check = tf.debugging.assert_equal(found, 1, [rule, name])
         with tf.control_dependencies([check]):
             records = tf.data.TFRecordDataset(tf.identity(name))
-        # what follows a damaged record in its shard is lost with it
+        # a damaged length leaves no way to the next record: what follows a damaged
+        # record in its shard is lost with it
         records = records.ignore_errors(log_warning=True)
         records = records.map(lambda record: crop(record, epoch, number))
         return records.filter(lambda *parts: parts[-1]).map(cut)
@@ -152,7 +169,11 @@ def _crops_of_shard(shards, config: Config):
 
 
 def _chosen_keys(shards) -> tf.Tensor:
-    """Sorted keys of the recordings, and one above them all."""
+    """Sorted keys of the recordings, and one above them all.
+
+    `searchsorted` answers with the length for a key above the last one, an index that
+    could not be gathered.
+    """
     keys = _key(shards.file[shards.first_record], shards.recording)
     last = np.iinfo(np.int64).max
     return tf.constant(np.append(np.sort(keys), last), tf.int64)

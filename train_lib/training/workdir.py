@@ -19,6 +19,7 @@ _CHANGEABLE = {
     "data.cache_limit_gb",
     "data.num_decode_threads",
     "data.service",
+    "data.wait_seconds",
     "train.epochs",
     "train.steps",
     "train.seconds",
