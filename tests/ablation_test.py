@@ -11,7 +11,7 @@ import pytest
 from byola_tf.config import BYOLConfig, Config, EncoderConfig, TrainConfig
 from byola_tf.errors import UserError
 from tests import one_step, sounds
-from train_lib.ablation import bench, figure, summary
+from train_lib.ablation import bench, summary
 from train_lib.ablation.budget import Budget, timed
 from train_lib.ablation.tables import TABLES
 
@@ -167,7 +167,7 @@ def test_the_table_has_differences_and_their_intervals():
     assert "other data" in text
     ours = [{**row, "published": None, "published_difference": None} for row in rows]
     assert "published" not in summary.markdown(TABLES["recipes"], ours, {}).lower()
-    assert figure.differences("Pooling", rows).startswith(b"\x89PNG")
+    assert summary.figure("Pooling", rows).startswith(b"\x89PNG")
 
 
 def test_a_multi_label_task_leaves_the_difference_without_interval():
@@ -177,7 +177,7 @@ def test_a_multi_label_task_leaves_the_difference_without_interval():
     rows = summary.summarise(results)
     assert rows[1]["difference_ci"] is None
     assert "| -10.0 | 60.0 |" in summary.markdown(TABLES["pooling"], rows, {})
-    assert figure.differences("Pooling", rows).startswith(b"\x89PNG")
+    assert summary.figure("Pooling", rows).startswith(b"\x89PNG")
 
 
 @pytest.fixture(scope="module")

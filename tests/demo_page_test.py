@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
+from train_lib.demo import drawings
 from train_lib.demo import page as demo_page
-from train_lib.pages import embedding_map, figures
+from train_lib.pages import embedding_map
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VOID = {"meta", "img", "br"}
@@ -33,7 +34,7 @@ def make_report(num_classes=6, clips=60, with_families=True, **changes):
             {"step": step, "loss": 4 / step, "embedding_std": 0.5}
             for step in range(1, 40)
         ],
-        "clip": figures.Clip(
+        "clip": drawings.ShownClip(
             name="a.wav",
             waveform=rng.standard_normal(16_000) * 0.1,
             sample_rate=16_000,
@@ -178,7 +179,7 @@ def test_figures_leave_the_style_alone():
     import matplotlib
 
     before = matplotlib.rcParams["font.size"]
-    png = figures.learning_curve([1, 2, 3], [3.0, 2.0, 1.0])
+    png = drawings.learning_curve([1, 2, 3], [3.0, 2.0, 1.0])
     assert png.startswith(PNG)
     assert matplotlib.rcParams["font.size"] == before
 

@@ -4,6 +4,7 @@ import json
 
 from byola_tf import metadata
 from byola_tf.errors import UserError
+from train_lib.pages import text
 
 # Hugging Face's identifiers, those that weights usually carry.
 _KNOWN_LICENCES = (
@@ -81,7 +82,7 @@ def make(facts: dict, name: str, evaluations=(), num_parameters: int = 0) -> str
     """
     parts = [
         _front_matter(facts, name, evaluations),
-        f"# {name}",
+        f"# {text.markdown(name)}",
         _introduction(facts, num_parameters),
         "## Intended use",
         _intended_use(facts),
@@ -178,21 +179,21 @@ frames = model.frames(waveform)  # frame_embeddings and timestamps
 def _data(facts) -> str:
     provenance, statistics = facts["provenance"], facts["statistics"]
     if "training_data" in provenance:
-        text = provenance["training_data"].rstrip(".") + "."
+        data = text.markdown(provenance["training_data"].rstrip(".")) + "."
     elif "pattern" in provenance:
-        text = f"The audio files that match `{provenance['pattern']}`."
+        data = f"The audio files that match {text.code(provenance['pattern'])}."
     elif "imported_from" in provenance:
-        text = (
+        data = (
             "Weights imported from the PyTorch checkpoint "
-            f"`{provenance['imported_from']}`; see its publisher for the data."
+            f"{text.code(provenance['imported_from'])}; see its publisher for the data."
         )
     else:
-        text = "Not recorded."
+        data = "Not recorded."
     if "num_files" in provenance:
-        text += f" {provenance['num_files']:,} recordings"
-        text += f", {provenance['hours']:.2f} hours." if "hours" in provenance else "."
+        data += f" {provenance['num_files']:,} recordings"
+        data += f", {provenance['hours']:.2f} hours." if "hours" in provenance else "."
     return (
-        f"{text}\n\nLog-mels are normalised with mean {statistics['mean']:.4f} and "
+        f"{data}\n\nLog-mels are normalised with mean {statistics['mean']:.4f} and "
         f"standard deviation {statistics['std']:.4f}."
     )
 
@@ -206,8 +207,8 @@ def _training(facts) -> str:
         f"{provenance['steps']:,} steps of {train['batch_size']} crops of "
         f"{config['data']['unit_seconds']:g} s, learning rate "
         f"{train['learning_rate']:g}; augmentations: "
-        f"{', '.join(augment['blocks']) or 'none'}. The whole configuration is in "
-        "`metadata.json`."
+        f"{text.markdown(', '.join(augment['blocks'])) or 'none'}. "
+        "The whole configuration is in `metadata.json`."
     )
 
 
@@ -216,7 +217,6 @@ def _evaluation(evaluations) -> str:
         return "No results were given when the model was exported."
     rows = []
     for result in evaluations:
-        interval = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
         notes = [
             f"{result['unit_seconds']:g} s crops" if result["unit_seconds"] else "",
             f"{result['num_clips']:,} clips" if result["num_clips"] else "",
@@ -226,7 +226,7 @@ def _evaluation(evaluations) -> str:
             (
                 result["task"],
                 result["metric"],
-                f"{100 * result['mean']:.1f}{interval}",
+                text.score(result),
                 ", ".join(filter(None, notes)),
             )
         )
@@ -253,12 +253,12 @@ or judging people."""
 
 def _licence(facts) -> str:
     return (
-        f"Weights: {facts['licence']}. The code that wrote this model, byola-tf "
-        f"{facts['version']}, is Apache-2.0; the licence of the weights is what their "
-        "publisher says."
+        f"Weights: {text.markdown(facts['licence'])}. The code that wrote this model, "
+        f"byola-tf {facts['version']}, is Apache-2.0; the licence of the weights is "
+        "what their publisher says."
     )
 
 
-def _table(header, rows) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def _table(head, rows) -> str:
+    cells = [[text.markdown(cell) for cell in row] for row in rows]
+    return text.markdown_table(head, cells, aligned_right=False)

@@ -71,6 +71,7 @@ def main() -> None:
     from train_lib.ablation import bench as benches
     from train_lib.ablation import summary
     from train_lib.ablation.budget import Budget
+    from train_lib.pages import text
     from train_lib.probe import linear
 
     bench = benches.Bench(
@@ -85,7 +86,7 @@ def main() -> None:
     )
     rows = bench.rows(ROWS.value)
     facts = {
-        "pre-training": f"`{base.data.pattern}`, {budget}, batches of "
+        "pre-training": f"{text.code(base.data.pattern)}, {budget}, batches of "
         f"{base.train.batch_size}, seed {base.seed}",
         "tasks": ", ".join(os.path.basename(path) for path in task_files),
     }

@@ -1,7 +1,5 @@
 """The table of an ablation: measured, published, differences, intervals."""
 
-import csv
-import io
 import json
 import math
 import os
@@ -10,11 +8,12 @@ from collections.abc import Sequence
 from scipy import stats
 
 from byola_tf import files
-from train_lib.ablation import figure
 from train_lib.ablation.tables import Table
+from train_lib.pages import figures, text
 from train_lib.probe.judging import significance
 
 _STEM = "table"
+_ROW_HEIGHT = 0.32  # inches
 
 
 def summarise(results: Sequence[dict]) -> list[dict]:
@@ -106,8 +105,8 @@ def chance(rows: Sequence[dict]) -> str:
         return ""
     return (
         "The first row trained with other seeds differs from itself by "
-        f"{', '.join(f'{difference:+.1f}' for difference in repeats)}: differences "
-        "of that size may be chance."
+        f"{', '.join(text.plus_minus(value, sign='+') for value in repeats)}: "
+        "differences of that size may be chance."
     )
 
 
@@ -126,43 +125,20 @@ def write(table: Table, rows: Sequence[dict], facts: dict, folder: str) -> None:
     files.write_text(f"{stem}.csv", _csv(rows))
     report = {"title": table.title, "source": table.source, "facts": facts}
     report["agreement"], report["chance"] = agreement(rows), chance(rows)
-    text = json.dumps({**report, "rows": rows}, indent=1)
-    files.write_text(f"{stem}.json", text + "\n")
+    content = json.dumps({**report, "rows": rows}, indent=1)
+    files.write_text(f"{stem}.json", content + "\n")
     if len(rows) > 1:
-        files.write_bytes(f"{stem}.png", figure.differences(table.title, rows))
+        files.write_bytes(f"{stem}.png", figure(table.title, rows))
 
 
 def markdown(table: Table, rows: Sequence[dict], facts: dict) -> str:
     """The table as Markdown; arguments as in `write`."""
     task_names = list(rows[0]["scores"])
     is_published = any(row["published"] is not None for row in rows)
-    columns = ["", *task_names, "average", "difference"]
+    head = ["", *map(text.markdown, task_names), "average", "difference"]
     if is_published:
-        columns += ["published average*", "published difference*"]
-    columns += ["d", "parameters", "steps"]
-    lines = [f"# {table.title}", "", f"As in {table.source}.", ""]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    lines += ["", _line(columns), _line(["---", *["---:"] * (len(columns) - 1)])]
-    for row in rows:
-        is_base = row is rows[0]
-        sign = "" if row["difference"] < 0 else "+"
-        cells = [
-            row["name"],
-            *[_score(*row["scores"][name]) for name in task_names],
-            _score(row["average"], row["average_ci"]),
-            "" if is_base else sign + _score(row["difference"], row["difference_ci"]),
-        ]
-        if is_published:
-            cells += [
-                _number(row["published"]),
-                "" if is_base else _number(row["published_difference"], sign="+"),
-            ]
-        cells += [
-            str(row["embedding_size"]),
-            f"{row['parameters']:,}",
-            str(row["steps"]),
-        ]
-        lines.append(_line(cells))
+        head += ["published average\\*", "published difference\\*"]
+    head += ["d", "parameters", "steps"]
     notes = [
         "Accuracy (or mAP), %. ± is a 95 % interval: of a score over classifier seeds, "
         "of a difference over resampled test clips, the same for both rows. Neither "
@@ -175,38 +151,97 @@ def markdown(table: Table, rows: Sequence[dict], facts: dict) -> str:
             "data, other tasks, another scale. Only the order can be compared.",
             agreement(rows),
         ]
-    for note in filter(None, notes):
-        lines += ["", note]
-    return "\n".join(lines) + "\n"
+    parts = [
+        f"# {table.title}",
+        f"As in {table.source}.",
+        "\n".join(f"- {name}: {value}" for name, value in facts.items()),
+        text.markdown_table(
+            head, [_cells(row, row is rows[0], is_published) for row in rows]
+        ),
+        *filter(None, notes),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(row: dict, is_first: bool, is_published: bool) -> list[str]:
+    """A row of the Markdown table; the first one has no difference from itself."""
+    difference = text.plus_minus(row["difference"], row["difference_ci"], sign="+")
+    published = [
+        "" if value is None else text.plus_minus(value, sign=sign)
+        for value, sign in (
+            (row["published"], ""),
+            (None if is_first else row["published_difference"], "+"),
+        )
+    ]
+    return [
+        text.markdown(row["name"]),
+        *(text.plus_minus(*score) for score in row["scores"].values()),
+        text.plus_minus(row["average"], row["average_ci"]),
+        "" if is_first else difference,
+        *(published if is_published else ()),
+        str(row["embedding_size"]),
+        f"{row['parameters']:,}",
+        str(row["steps"]),
+    ]
 
 
 def _csv(rows: Sequence[dict]) -> str:
-    text = io.StringIO()
     plain = ("name", "average", "average_ci", "difference", "difference_ci")
     plain += ("published", "published_difference", "embedding_size", "parameters")
     plain += ("steps", "epochs", "loss")
     task_names = list(rows[0]["scores"])
-    header = [*plain, *[f"{name}{end}" for name in task_names for end in ("", "_ci")]]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        cells = [row[name] for name in plain]
-        cells += [value for name in task_names for value in row["scores"][name]]
-        writer.writerow(["" if cell is None else cell for cell in cells])
-    return text.getvalue()
+    head = [*plain, *[f"{name}{end}" for name in task_names for end in ("", "_ci")]]
+    return text.csv_text(
+        head,
+        (
+            [row[name] for name in plain]
+            + [value for name in task_names for value in row["scores"][name]]
+            for row in rows
+        ),
+    )
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def figure(title: str, rows: Sequence[dict]) -> bytes:
+    """Draws measured and published differences from the first row as PNG.
 
-
-def _score(mean: float, half_width: float | None) -> str:
-    text = f"{mean:.1f}"
-    return text if half_width is None else f"{text} ± {half_width:.1f}"
-
-
-def _number(value: float | None, sign: str = "") -> str:
-    return "" if value is None else f"{value:{sign}.1f}"
+    Args:
+        title: of the table.
+        rows: see `summarise`; the first one is the zero line.
+    """
+    shown = rows[1:]
+    places = range(len(shown))
+    drawn, (axes,) = figures.panels(8.4, 1.4 + _ROW_HEIGHT * len(shown))
+    axes.axvline(0.0, color=figures.INK, linewidth=1)
+    axes.errorbar(
+        [row["difference"] for row in shown],
+        places,
+        xerr=[row["difference_ci"] or 0.0 for row in shown],
+        fmt="o",
+        color=figures.BLUE,
+        capsize=3,
+        label="measured here, 95 % over test clips",
+    )
+    published = [
+        (row["published_difference"], place)
+        for row, place in zip(shown, places, strict=True)
+        if row["published_difference"] is not None
+    ]
+    if published:
+        axes.scatter(
+            *zip(*published, strict=True),
+            marker="D",
+            facecolor="none",
+            edgecolor=figures.ORANGE,
+            label="published: other data, other tasks",
+            zorder=3,
+        )
+    axes.set_yticks(list(places), [figures.readable(row["name"], 60) for row in shown])
+    axes.invert_yaxis()
+    first = figures.readable(rows[0]["name"], 60)
+    axes.set_xlabel(f"points of accuracy from “{first}”")
+    figures.heading(axes, title)
+    figures.legend(drawn, loc="outside lower center", ncols=2)
+    return figures.png(drawn)
 
 
 def _percent(value: float | None) -> float | None:

@@ -13,7 +13,7 @@ from byola_tf import audio, checkpoint, normalize
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from train_lib.demo import page
-from train_lib.pages import figures
+from train_lib.demo import drawings
 from train_lib.training import workdir
 
 
@@ -80,7 +80,7 @@ def assemble(
     )
 
 
-def _clip(sounds: Sounds, config: Config, run_folder: str) -> figures.Clip:
+def _clip(sounds: Sounds, config: Config, run_folder: str) -> drawings.ShownClip:
     """The loudest crop of the shown file and two views of it.
 
     The backgrounds of its views are crops of other files.
@@ -97,7 +97,7 @@ def _clip(sounds: Sounds, config: Config, run_folder: str) -> figures.Clip:
     )
     views = byola_tf.make_views(log_mel, log_mel[1:], [config.seed, 3], config.augment)
     frontend = config.frontend
-    return figures.Clip(
+    return drawings.ShownClip(
         name=os.path.basename(sounds.shown),
         waveform=crops[0],
         sample_rate=frontend.sample_rate,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from train_lib.demo import drawings
 from train_lib.pages import embedding_map, figures, html
 
 
@@ -54,7 +55,7 @@ class Report:
     lead: str
     rows: Sequence[Row]
     train_log: Sequence[Mapping]
-    clip: figures.Clip
+    clip: drawings.ShownClip
     embeddings: np.ndarray
     random_embeddings: np.ndarray
     labels: np.ndarray
@@ -127,13 +128,13 @@ def _curve(report: Report) -> str:
         "The loss is 2 minus twice the cosine similarity, added up over both "
         "directions: 4 would be unrelated, 0 perfect. It should fall quickly and "
         "then flatten.",
-        html.picture(figures.learning_curve(steps, losses), "Loss over training steps"),
+        html.picture(drawings.learning_curve(steps, losses), "Loss over training steps"),
     )
 
 
 def _spread(report: Report) -> str:
     steps, _, spreads = _logged(report)
-    picture = figures.embedding_spread(
+    picture = drawings.embedding_spread(
         steps,
         spreads,
         {"trained": report.embeddings, "untrained": report.random_embeddings},
@@ -158,7 +159,7 @@ def _views(report: Report) -> str:
         "that reaches beyond the clip is filled up with the average level of all "
         "sounds, which shows as a flat edge.",
         html.picture(
-            figures.clip_views(report.clip), "A waveform, its log-mel, two views"
+            drawings.clip_views(report.clip), "A waveform, its log-mel, two views"
         ),
     )
 
@@ -174,7 +175,7 @@ def _map(report: Report) -> str:
         + ". Only neighbourhood means something here: distances between far "
         "groups and the axes do not.",
         html.picture(
-            figures.embedding_map(
+            drawings.family_map(
                 points, report.labels, report.classes, report.families
             ),
             "Two-dimensional map of the embeddings",

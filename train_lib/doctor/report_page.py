@@ -3,7 +3,7 @@
 import collections
 
 import byola_tf
-from train_lib.doctor import figures, findings, schedule
+from train_lib.doctor import findings, plots, schedule
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.findings import Finding
 from train_lib.pages import html
@@ -89,12 +89,12 @@ def _pictures(result: Examination) -> str:
     unit = result.config.data.unit_seconds
     rate = result.config.frontend.sample_rate
     drawn = {
-        "Durations": figures.durations(decoded, unit),
-        "Sampling rates": figures.sample_rates(decoded, rate),
-        "Levels": figures.levels(decoded),
+        "Durations": plots.durations(decoded, unit),
+        "Sampling rates": plots.sample_rates(decoded, rate),
+        "Levels": plots.levels(decoded),
     }
     if result.profile:
-        drawn["Average mel spectrum"] = figures.mel_spectrum(result.profile)
+        drawn["Average mel spectrum"] = plots.mel_spectrum(result.profile)
     pictures = [html.picture(content, name) for name, content in drawn.items()]
     return f'<div class="grid">{"".join(pictures)}</div>'
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from byola_tf.errors import UserError
+from train_lib.pages import text
 from train_lib.probe.judging.evaluation import Evaluation
 from train_lib.probe.tasks.presets import PRESETS
 from train_lib.probe.tasks.tasks import Fold, Task
@@ -105,16 +106,16 @@ def table(result: dict) -> str:
         (
             "task",
             f"{result['task']}: {result['num_clips']} clips, {num_classes} classes, "
-            f"{num_folds} fold{'s' * (num_folds > 1)}",
+            f"{text.count(num_folds, 'fold')}",
         ),
         ("model", f"{result['model']} ({result['embedding_size']} dimensions)"),
         *(_metric_line(name, value) for name, value in result["metrics"].items()),
-        ("by fold", " ".join(f"{100 * score:.1f}" for score in _by_fold(result))),
+        ("by fold", " ".join(map(text.percent, _by_fold(result)))),
         *_mode_lines(result, rates),
     ]
     if result["bootstrap95"]:
-        low, high = (100 * bound for bound in result["bootstrap95"])
-        lines.append(("test clips", f"95 % over them: {low:.1f} to {high:.1f} %"))
+        low, high = map(text.percent, result["bootstrap95"])
+        lines.append(("test clips", f"95 % over them: {low} to {high} %"))
     if result["skipped"]:
         names = ", ".join(file["file_name"] for file in result["skipped"][:3])
         lines.append(("skipped", f"{len(result['skipped'])} broken files: {names}"))
@@ -123,7 +124,7 @@ def table(result: dict) -> str:
     for part, names in result["absent_classes"].items():
         shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
         lines.append((f"not in {part}", f"{len(names)} classes: {shown}"))
-    return "\n".join(f"{name:14s} {value}" for name, value in lines)
+    return text.aligned(lines)
 
 
 def clips(
@@ -176,14 +177,11 @@ def _mode_lines(result: dict, rates: list) -> list[tuple[str, str]]:
 
 def _metric_line(name: str, summary: dict) -> tuple[str, str]:
     """Scores in percent; d-prime, which is no fraction, as it is."""
-    factor, unit = (1, "") if name == "d_prime" else (100, " %")
     if summary["mean"] is None:
         return name, "infinite"
-    digits = 3 if name == "d_prime" else 1
-    interval = (
-        "" if summary["ci95"] is None else f" ± {factor * summary['ci95']:.{digits}f}"
-    )
-    return name, f"{factor * summary['mean']:.{digits}f}{interval}{unit}"
+    if name == "d_prime":
+        return name, text.plus_minus(summary["mean"], summary["ci95"], digits=3)
+    return name, text.score(summary, " %")
 
 
 def _by_fold(result: dict) -> list[float]:

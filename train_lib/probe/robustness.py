@@ -12,6 +12,7 @@ import numpy as np
 from byola_tf import audio
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
+from train_lib.pages import text
 from train_lib.probe import embedding, linear, perturbations, store
 from train_lib.probe.judging import classifier, modes, protocol
 from train_lib.probe.judging.evaluation import Summary
@@ -135,28 +136,25 @@ def measure(
 def table(result: dict) -> str:
     """A result as a Markdown table."""
     clean = result["clean"]["mean"]
-    lines = [
-        f"# {result['model']} on {result['task']}",
-        "",
-        f"{result['num_clips']} test clips of {result['unit_seconds']:g} s; the "
-        "classifiers are trained on clean clips. Two different clean clips have a "
-        f"cosine of {result['other_clips_cosine']:.3f} on average.",
-        "",
-        f"| perturbation | | cosine to clean | {result['metric']}, % | change |",
-        "|---|---|---|---|---|",
-        f"| none | | 1.000 | {_percent(result['clean'])} | |",
-    ]
-    lines += [
-        f"| {row['kind']} | {row['setting']} | {row['cosine']:.3f} | {_percent(row)} | "
-        f"{100 * (row['mean'] - clean):+.1f} |"
+    head = ("perturbation", "", "cosine to clean", f"{result['metric']}, %", "change")
+    rows = [("none", "", "1.000", text.score(result["clean"]), "")]
+    rows += [
+        (
+            row["kind"],
+            row["setting"],
+            f"{row['cosine']:.3f}",
+            text.score(row),
+            text.percent(row["mean"] - clean, sign="+"),
+        )
         for row in result["rows"]
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _percent(score: dict) -> str:
-    interval = "" if score["ci95"] is None else f" ± {100 * score['ci95']:.1f}"
-    return f"{100 * score['mean']:.1f}{interval}"
+    return (
+        f"# {text.markdown(result['model'])} on {text.markdown(result['task'])}\n\n"
+        f"{result['num_clips']} test clips of {result['unit_seconds']:g} s; the "
+        "classifiers are trained on clean clips. Two different clean clips have a "
+        f"cosine of {result['other_clips_cosine']:.3f} on average.\n\n"
+        f"{text.markdown_table(head, rows)}\n"
+    )
 
 
 def _noises(folder: str | None, sample_rate: int) -> dict[str, Callable]:

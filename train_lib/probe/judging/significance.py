@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from byola_tf.errors import UserError
+from train_lib.pages import text
 
 RESAMPLES = 10_000
 SEED = 42
@@ -173,17 +174,18 @@ def read_result(path: str) -> dict:
 
 def table(comparison: Comparison) -> str:
     """A comparison as a few lines of text."""
-    low, high = comparison.interval
     found = comparison
+    difference, low, high = (
+        text.percent(value, sign="+") for value in (found.difference, *found.interval)
+    )
     significant = found.p_bootstrap < 0.05 and found.p_mcnemar < 0.05
     lines = [
         ("task", f"{found.task}: {found.num_clips} clips"),
-        ("A", f"{100 * found.first_mean:.1f} %  {found.first}"),
-        ("B", f"{100 * found.second_mean:.1f} %  {found.second}"),
+        ("A", f"{text.percent(found.first_mean)} %  {found.first}"),
+        ("B", f"{text.percent(found.second_mean)} %  {found.second}"),
         (
             "B - A",
-            f"{100 * found.difference:+.1f} points, 95 % over test clips "
-            f"[{100 * low:+.1f}, {100 * high:+.1f}]",
+            f"{difference} points, 95 % over test clips [{low}, {high}]",
         ),
         ("bootstrap", f"p = {found.p_bootstrap:.4f}"),
         (
@@ -198,7 +200,7 @@ def table(comparison: Comparison) -> str:
             else "No difference that these clips can prove.",
         ),
     ]
-    return "\n".join(f"{name:14s} {value}" for name, value in lines)
+    return text.aligned(lines)
 
 
 def _fold_mean(values: np.ndarray, folds: np.ndarray) -> float:

@@ -1,18 +1,15 @@
 """The report's plots, as SVG."""
 
 import collections
-import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from train_lib.doctor.measurement import SILENCE_DB, Measurement
 from train_lib.doctor.mel_profile import MelProfile
+from train_lib.pages import figures
 
-_COLOUR, _SOFT, _MARK = "#2563a8", "#b9d0ea", "#b3261e"
-_QUIET, _GRID = "#66737f", "#e4e8ec"
 _TICKS_S = (0.01, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 600, 3600, 36000)
 _TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
@@ -31,7 +28,7 @@ def durations(measurements: Sequence[Measurement], unit_seconds: float) -> bytes
     axes.set_xlim(low, high)
     if low < unit_seconds < high:
         _mark(axes, unit_seconds, f"one crop, {unit_seconds:g} s")
-    return _to_svg(figure)
+    return figures.svg(figure)
 
 
 def sample_rates(measurements: Sequence[Measurement], model_rate: int) -> bytes:
@@ -40,7 +37,9 @@ def sample_rates(measurements: Sequence[Measurement], model_rate: int) -> bytes:
     common = sorted(counts.most_common(10))
     figure, axes = _axes("Sampling rates", "files", "")
     rows = np.arange(len(common))
-    colours = [_COLOUR if rate >= model_rate else _SOFT for rate, _ in common]
+    colours = [
+        figures.BLUE if rate >= model_rate else figures.PALE_BLUE for rate, _ in common
+    ]
     bars = axes.barh(rows, [count for _, count in common], 0.62, color=colours)
     axes.bar_label(bars, [f"{count:,}" for _, count in common], padding=3, fontsize=8)
     axes.set_yticks(rows, [f"{rate / 1000:g} kHz" for rate, _ in common])
@@ -52,9 +51,9 @@ def sample_rates(measurements: Sequence[Measurement], model_rate: int) -> bytes:
             f"light: below the model's {model_rate / 1000:g} kHz",
             loc="right",
             fontsize=8,
-            color=_QUIET,
+            color=figures.QUIET,
         )
-    return _to_svg(figure)
+    return figures.svg(figure)
 
 
 def levels(measurements: Sequence[Measurement]) -> bytes:
@@ -65,7 +64,7 @@ def levels(measurements: Sequence[Measurement]) -> bytes:
     _bars(axes, np.histogram(level, np.arange(low, 6, 2.5)))
     axes.set_xlim(low, 3)
     _mark(axes, SILENCE_DB, f"silent below {SILENCE_DB:.0f}")
-    return _to_svg(figure)
+    return figures.svg(figure)
 
 
 def mel_spectrum(profile: MelProfile) -> bytes:
@@ -78,58 +77,44 @@ def mel_spectrum(profile: MelProfile) -> bytes:
         bins,
         profile.mean - profile.std,
         profile.mean + profile.std,
-        color=_SOFT,
+        color=figures.PALE_BLUE,
         alpha=0.6,
         linewidth=0,
         label="± std",
     )
-    axes.plot(bins, profile.mean, color=_COLOUR, linewidth=1.8, label="mean")
+    axes.plot(bins, profile.mean, color=figures.BLUE, linewidth=1.8, label="mean")
     ticks = [hz for hz in _TICKS_HZ if profile.hz[0] <= hz <= profile.hz[-1] * 1.05]
     places = np.interp(ticks, profile.hz, bins)
     axes.set_xticks(places, [f"{hz / 1000:g}k" if hz >= 1000 else hz for hz in ticks])
     axes.set_xlim(0, len(bins) - 1)
-    axes.legend(
-        frameon=False,
+    figures.legend(
+        axes,
         fontsize=8,
         ncols=2,
         loc="lower right",
         bbox_to_anchor=(1.02, 0.98),
     )
-    return _to_svg(figure)
-
-
-def _to_svg(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return figures.svg(figure)
 
 
 def _axes(title: str, x_label: str, y_label: str):
-    figure = Figure(figsize=(5.2, 3.0), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-    axes.set_xlabel(x_label, fontsize=9)
-    axes.set_ylabel(y_label, fontsize=9)
-    axes.tick_params(labelsize=8.5, length=3, color=_QUIET)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_QUIET)
+    figure, (axes,) = figures.panels(5.2, 3.0)
+    figures.heading(axes, title)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.grid(False, axis="x")
     return figure, axes
 
 
 def _bars(axes, histogram) -> None:
     counts, edges = histogram
-    axes.stairs(counts, edges, fill=True, color=_COLOUR, edgecolor="white")
+    axes.stairs(counts, edges, fill=True, color=figures.BLUE, edgecolor="white")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     axes.set_ylim(0, counts.max() * 1.15)
 
 
 def _mark(axes, x: float, text: str) -> None:
-    axes.axvline(x, color=_MARK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(x, color=figures.RED, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
         text,
         (x, 1),
@@ -138,5 +123,5 @@ def _mark(axes, x: float, text: str) -> None:
         textcoords="offset points",
         va="top",
         fontsize=8,
-        color=_MARK,
+        color=figures.RED,
     )
