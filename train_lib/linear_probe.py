@@ -16,15 +16,12 @@ multi-label task, scored by mean average precision. Of a folder that
       --audio=tasks/esc50 --output=esc50.json
 """
 
-import json
 import os
 
 from absl import flags
 
-from byola_tf import files
 from byola_tf.errors import UserError
 from train_lib.cli import command, progress
-from train_lib.pages import embedding_map
 from train_lib.probe.tasks import table
 
 MODEL = flags.DEFINE_string(
@@ -166,12 +163,8 @@ def main() -> None:
         shots=_shots(SHOTS.value),
         progress=progress.bar,
     )
-    if MODE.value == "linear" and probe.labels.ndim == 1:
-        probe.result["map"] = embedding_map.of_clips(
-            probe.embedded.features, probe.crops, probe.labels
-        )
-    files.write_text(output, json.dumps(probe.result, indent=2) + "\n")
-    print(results.table(probe.result))
+    print(results.table(probe.result), flush=True)
+    results.write(output, probe)
     print(f"{'written to':14s} {output}")
 
 

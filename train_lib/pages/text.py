@@ -102,10 +102,11 @@ def markdown_table(
         aligned_right: all columns but the first are numbers.
     """
     rule = ["---", *["---:" if aligned_right else "---"] * (len(head) - 1)]
-    return "\n".join(
+    first, *others = (
         f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in line)}|"
-        for line in (head, rule, *rows)
+        for line in (head, *rows)
     )
+    return "\n".join([first, f"|{'|'.join(rule)}|", *others])
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping | Sequence]) -> str:

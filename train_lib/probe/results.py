@@ -1,14 +1,16 @@
 """An evaluation as JSON-ready facts, and as a few lines of text."""
 
 import dataclasses
+import json
 import math
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
+from byola_tf import files
 from byola_tf.errors import UserError
-from train_lib.pages import text
+from train_lib.pages import embedding_map, text
 from train_lib.probe.judging.evaluation import Evaluation
 from train_lib.probe.tasks.presets import PRESETS
 from train_lib.probe.tasks.tasks import Fold, Task
@@ -219,3 +221,24 @@ def check_output(path: str) -> None:
             f"`output` must lie in a folder that can be written to. Received: "
             f"{path!r}. Choose another."
         )
+
+
+def write(output: str, probe) -> None:
+    """Writes a result as JSON, and once more when its map is made.
+
+    The map (t-SNE) may take minutes, which the scores do not wait for.
+
+    Args:
+        output: path.
+        probe: `linear.Probe`; its result gets the map if a clip has one label.
+    """
+    _write(output, probe.result)
+    if probe.result["mode"] == "linear" and probe.labels.ndim == 1:
+        probe.result["map"] = embedding_map.of_clips(
+            probe.embedded.features, probe.crops, probe.labels
+        )
+        _write(output, probe.result)
+
+
+def _write(output: str, result: dict) -> None:
+    files.write_text(output, json.dumps(result, indent=2) + "\n")
