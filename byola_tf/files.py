@@ -221,8 +221,18 @@ def fingerprint(paths: Iterable[str], *settings) -> str:
             version = f"{status.length} {status.mtime_nsec}"
         except tf.errors.OpError:
             version = "absent"  # reading it will fail in words
-        digest.update(f"{path} {version}\n".encode())
+        except UnicodeEncodeError:  # a name that is not UTF-8, which gfile refuses
+            version = _local_version(path)
+        digest.update(f"{path} {version}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def _local_version(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "absent"
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def canonical(path: str) -> str:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from byola_tf import audio
 from byola_tf.config import Config, TrainConfig
 from byola_tf.corpus import corpus as waveforms
-from byola_tf.corpus import shard_format, shard_reader
+from byola_tf.corpus import local_file, shard_format
 from byola_tf.errors import UserError
 from tests import sounds
 from train_lib.configs import smoke
@@ -130,18 +130,13 @@ def test_a_crop_reads_its_own_bytes_only(prepared, tmp_path, monkeypatch):
     for step in range(9):
         corpus.crops(step)
     sizes = []
-    read, will_need = shard_reader.ShardReader._read, shard_reader._MappedFile.will_need
+    read = local_file.LocalFile.read_into
 
-    def noted_read(reader, path, offset, size):
-        sizes.append(size)
-        return read(reader, path, offset, size)
+    def noted(file, buffer, offset):
+        sizes.append(memoryview(buffer).nbytes)
+        read(file, buffer, offset)
 
-    def noted_span(file, begin, end):
-        sizes.append(end - begin)
-        will_need(file, begin, end)
-
-    monkeypatch.setattr(shard_reader.ShardReader, "_read", noted_read)
-    monkeypatch.setattr(shard_reader._MappedFile, "will_need", noted_span)
+    monkeypatch.setattr(local_file.LocalFile, "read_into", noted)
     corpus.crops(0)
     limit = 2 * 15200 if prepared.endswith("pcm") else 2 * 40000
     assert len(sizes) == 5 and max(sizes) <= limit

@@ -47,6 +47,12 @@ METADATA = flags.DEFINE_string(
 EXCLUDE = flags.DEFINE_string(
     "exclude", "", "Text file: paths to leave out (see train_lib.corpus)."
 )
+MAX_HOURS = flags.DEFINE_float(
+    "max_hours",
+    100.0,
+    "Longest recording that is read; a longer one is left out and listed.",
+    lower_bound=0.0,
+)
 
 
 def main() -> None:
@@ -66,6 +72,7 @@ def main() -> None:
         labels_from_folders=LABELS.value == "folder",
         metadata=METADATA.value,
         exclude=EXCLUDE.value,
+        max_hours=MAX_HOURS.value,
     )
     size = sum(shard["bytes"] for shard in manifest["shards"])
     print(

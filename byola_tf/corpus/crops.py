@@ -1,13 +1,17 @@
 """Unit crops of recordings: what a corpus needs of the place it is kept in."""
 
 import concurrent.futures
+import logging
 from collections.abc import Iterator
 
 import numpy as np
 
 from byola_tf.errors import UserError
 
+_TOLD = 10  # skipped recordings that are named
 _ATTEMPTS = 50  # stand-ins tried for one crop before the corpus is given up
+
+logger = logging.getLogger(__name__)
 
 
 class CropReader:
@@ -57,6 +61,7 @@ class ReplacingReader(CropReader):
         super().__init__(paths, is_cached)
         self.unit = unit
         self._num_threads = num_threads
+        self._num_told = 0
         self._pool = concurrent.futures.ThreadPoolExecutor(num_threads)
 
     def read_crop(self, index: int, position: float) -> np.ndarray:
@@ -85,9 +90,20 @@ class ReplacingReader(CropReader):
             try:
                 return self.read_crop(candidate, position)
             except UserError as error:
-                self.skipped[self.paths[candidate]] = str(error)
+                self._skip(self.paths[candidate], str(error))
                 last = error
         raise last
+
+    def _skip(self, path: str, reason: str) -> None:
+        """Notes a bad recording; the first ones are said when they are met."""
+        if path in self.skipped:
+            return
+        self.skipped[path] = reason
+        self._num_told += 1
+        if self._num_told <= _TOLD:
+            logger.warning("Skipped: %s", reason)
+        if self._num_told == _TOLD:
+            logger.warning("Skipped files are counted from here on, not listed.")
 
     def _candidates(self, index: int) -> Iterator[int]:
         yield index

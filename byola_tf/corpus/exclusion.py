@@ -1,6 +1,8 @@
 """The list of recordings that a corpus leaves out."""
 
+import codecs
 import logging
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -43,11 +45,13 @@ def kept(paths: list[str], exclude: str) -> np.ndarray:
 
 def _lines(path: str) -> list[str]:
     try:
-        with tf.io.gfile.GFile(path) as file:
-            lines = file.read().splitlines()
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            # names of files need not be UTF-8
+            lines = os.fsdecode(file.read().removeprefix(codecs.BOM_UTF8)).split("\n")
+    except (tf.errors.OpError, UnicodeError) as error:
         raise UserError(
             "`--config.data.exclude` must be a text file with one path per line. "
             f"Received: {path!r}, which cannot be read ({error})."
         ) from error
+    lines = [line.removesuffix("\r") for line in lines]
     return [line for line in lines if line.strip() and not line.startswith("#")]

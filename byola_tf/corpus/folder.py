@@ -1,19 +1,25 @@
 """Audio files as a source of crops: decoded once into a block, or every time."""
 
+import itertools
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import soundfile
 import tensorflow as tf
 
-from byola_tf import audio, files, parallel
-from byola_tf.config import Config
-from byola_tf.corpus import block, crops
+from byola_tf import files, parallel
+from byola_tf.config import Config, DataConfig
+from byola_tf.corpus import block, crops, recording
 from byola_tf.errors import UserError
 from byola_tf.progress import Progress
 
 _SAMPLED_FILES = 200
+_HELD_SAMPLES = 1 << 22  # of a recording that waits for its turn
+_LONGEST_S_A_BYTE = 1 / 500  # of sound that is compressed to 4 kbit/s
+
+logger = logging.getLogger(__name__)
 
 
 class Folder:
@@ -28,18 +34,39 @@ class Folder:
 
     def open(self, config: Config, cache_dir: str, progress: Progress):
         """Checks and (where it fits) caches the files; a `CropReader`."""
-        rate, threads = config.frontend.sample_rate, config.data.num_decode_threads
-        estimate = estimate_samples(self.paths, rate)
-        if estimate * 2 > config.data.cache_limit_gb * 1e9:
-            return DecodingReader(self.paths, rate, config.unit_samples, threads)
-        key = files.fingerprint(self.paths, rate, config.unit_samples)
+        rate, data = config.frontend.sample_rate, config.data
+        if 2 * estimate_samples(self.paths, rate) <= data.cache_limit_gb * 1e9:
+            try:
+                return self._open_block(config, cache_dir, progress)
+            except block.TooLargeError as error:
+                logger.warning("%s Until then every epoch decodes again.", error)
+        return DecodingReader(
+            self.paths,
+            rate,
+            config.unit_samples,
+            data.num_decode_threads,
+            data.max_hours,
+        )
+
+    def _open_block(self, config: Config, cache_dir: str, progress: Progress):
+        rate, data = config.frontend.sample_rate, config.data
+        settings = (rate, config.unit_samples)
+        if data.max_hours != DataConfig().max_hours:  # caches of before stay valid
+            settings += (data.max_hours,)
 
         def decoded():
-            pairs = decode_all(self.paths, rate, threads)
+            pairs = decode_all(
+                self.paths, rate, data.num_decode_threads, data.max_hours
+            )
             return progress(pairs, len(self.paths), "decoding")
 
-        folder = os.path.join(cache_dir, key)
-        return block.open_block(folder, config.unit_samples, decoded)
+        return block.open_block(
+            os.path.join(cache_dir, files.fingerprint(self.paths, *settings)),
+            config.unit_samples,
+            decoded,
+            data.cache_limit_gb,
+            data.wait_seconds,
+        )
 
 
 class DecodingReader(crops.ReplacingReader):
@@ -50,17 +77,28 @@ class DecodingReader(crops.ReplacingReader):
         sample_rate: Hz.
         unit: length of a crop, samples.
         num_threads: threads that decode.
+        max_hours: longest recording that is read.
     """
 
-    def __init__(self, paths, sample_rate: int, unit: int, num_threads: int):
+    def __init__(
+        self, paths, sample_rate: int, unit: int, num_threads: int, max_hours: float
+    ):
         super().__init__(paths, unit, num_threads, is_cached=False)
-        self._sample_rate = sample_rate
+        self._settings = sample_rate, max_hours
+        self._lengths = {}  # path -> samples, of long recordings
 
     def read_crop(self, index: int, position: float) -> np.ndarray:
         """See `ReplacingReader.read_crop`."""
-        samples = decode(self.paths[index], self._sample_rate)
-        start = crops.crop_starts(position, len(samples), self.unit)
-        return samples[start : start + self.unit]
+        path = self.paths[index]
+        length = self._lengths.get(path)
+        if length is None:
+            held, rest = recording.begin(path, *self._settings, _HELD_SAMPLES)
+            if rest is None:
+                start = int(crops.crop_starts(position, len(held), self.unit))
+                return held[start : start + self.unit]
+            length = self._lengths[path] = len(held) + sum(map(len, rest))
+        start = int(crops.crop_starts(position, length, self.unit))
+        return recording.span(path, *self._settings, start, self.unit)
 
 
 def estimate_samples(paths: list[str], sample_rate: int) -> int:
@@ -73,41 +111,44 @@ def estimate_samples(paths: list[str], sample_rate: int) -> int:
 
 def _estimate_samples(path: str, sample_rate: int) -> float:
     try:
-        return soundfile.info(path).duration * sample_rate
-    except (soundfile.SoundFileError, RuntimeError, TypeError, OSError):
-        pass  # a bad file, or a remote one whose size has to do
-    try:
-        return tf.io.gfile.stat(path).length / 2
-    except tf.errors.OpError:
+        if "://" in path:
+            size = tf.io.gfile.stat(path).length
+        else:
+            size = os.stat(path).st_size
+    except (tf.errors.OpError, OSError):
         return 0.0
+    try:
+        seconds = soundfile.info(path).duration
+    except (soundfile.SoundFileError, RuntimeError, TypeError, OSError):
+        return size / 2  # a bad file, or a remote one: as if of 16-bit samples
+    # a header may promise anything, or nothing: 2**63 - 1 samples is "unknown"
+    return min(seconds, size * _LONGEST_S_A_BYTE) * sample_rate
 
 
-def decode(path: str, sample_rate: int) -> np.ndarray:
-    """Reads one file as it is stored: int16 [samples], mono, at `sample_rate`.
-
-    Raises:
-        UserError: the file is unusable.
-    """
-    return audio.to_pcm16(audio.load(path, sample_rate))
-
-
-def decode_all(paths: list[str], sample_rate: int, num_threads: int) -> Iterator:
-    """Decodes files in threads.
+def decode_all(
+    paths: list[str],
+    sample_rate: int,
+    num_threads: int,
+    max_hours: float = DataConfig.max_hours,
+) -> Iterator[tuple[str, Iterable[np.ndarray] | UserError]]:
+    """Decodes files in threads, long ones block by block.
 
     Args:
         paths: the files.
         sample_rate: wanted rate, Hz.
         num_threads: number of threads.
+        max_hours: longest recording that is read.
 
     Yields:
-        (path, int16 [samples]) in order, or (path, `UserError`) for an unusable
-        file.
+        (path, parts) in order, where `parts` is an iterable of int16 [samples] that
+        may raise a `UserError`; or (path, `UserError`) for an unusable file.
     """
 
     def attempt(path):
         try:
-            return path, decode(path, sample_rate)
+            held, rest = recording.begin(path, sample_rate, max_hours, _HELD_SAMPLES)
         except UserError as error:
             return path, error
+        return path, [held] if rest is None else itertools.chain([held], rest)
 
     return parallel.in_order(attempt, paths, num_threads)

@@ -5,20 +5,17 @@ skipped, counted and replaced.
 """
 
 import concurrent.futures
-import functools
 import io
 import logging
-import mmap
 import threading
 
 import numpy as np
 import soundfile
 import tensorflow as tf
 
-from byola_tf.corpus import crops, shard_format
+from byola_tf.corpus import crops, local_file, shard_format
 from byola_tf.errors import UserError
 
-_OPEN_FILES = 256
 _THREADS = 16  # that look at the files' lengths
 
 logger = logging.getLogger(__name__)
@@ -47,35 +44,46 @@ class ShardReader(crops.ReplacingReader):
         self._is_plain = is_plain[shards.file]
         self._verified = np.zeros(len(shards.offset), bool)
         self._damaged = self._find_cut()
-        self._map = functools.lru_cache(_OPEN_FILES)(_MappedFile)
-        self._open = functools.lru_cache(_OPEN_FILES)(_open)
+        self._open_local = local_file.keep_open(local_file.LocalFile)
+        self._open_remote = local_file.keep_open(_open_remote)
 
     def read_crops(self, chosen, positions) -> np.ndarray:
         """See `CropReader.read_crops`."""
         rows, firsts, counts = self._locate(chosen, positions)
-        is_plain = self._verified[rows] & self._is_plain[rows]
-        plain, others = np.flatnonzero(is_plain), np.flatnonzero(~is_plain)
         batch = np.zeros([len(chosen), self.unit], np.int16)
-        begins = (self._payload[rows] + 2 * firsts)[plain]
-        numbers = self._shards.file[rows[plain]]
-        spans = list(
-            zip(
-                plain.tolist(),
-                [self._map(self._shards.files[number]) for number in numbers],
-                begins.tolist(),
-                (begins + 2 * counts[plain]).tolist(),
-                strict=True,
-            )
-        )
-        # one thread copies what needs no decoding, but the kernel is asked for
-        # all of it before
-        for _, file, begin, end in spans:
-            file.will_need(begin, end)
-        for crop, file, begin, end in spans:
-            batch[crop, : (end - begin) // 2].view(np.uint8)[:] = file.data[begin:end]
+        is_read = self._verified[rows] & self._is_plain[rows]
+        plain = np.flatnonzero(is_read)
+        for crop in self._read_plain(plain, rows, firsts, counts, batch):
+            is_read[crop] = False
+            self._verified[rows[crop]] = False  # the file has changed since
+        others = np.flatnonzero(~is_read)
         if len(others):
             batch[others] = super().read_crops(chosen[others], positions[others])
         return batch
+
+    def _read_plain(self, crops_to_read, rows, firsts, counts, batch) -> list[int]:
+        """Fills rows of `batch` without decoding; returns those that failed.
+
+        One thread copies, but the kernel is asked for all of it before.
+        """
+        spans, failed = [], []
+        for crop in crops_to_read.tolist():
+            path = self._shards.files[self._shards.file[rows[crop]]]
+            begin = int(self._payload[rows[crop]] + 2 * firsts[crop])
+            spans.append((crop, path, begin, int(counts[crop])))
+        for step in (self._ask_for, self._copy):
+            for crop, path, begin, count in spans:
+                try:
+                    step(path, begin, batch[crop, :count])
+                except OSError:
+                    failed.append(crop)
+        return failed
+
+    def _ask_for(self, path: str, begin: int, crop: np.ndarray) -> None:
+        self._open_local(path).will_need(begin, crop.nbytes)
+
+    def _copy(self, path: str, begin: int, crop: np.ndarray) -> None:
+        self._open_local(path).read_into(crop, begin)
 
     def read_crop(self, index: int, position: float) -> np.ndarray:
         """See `ReplacingReader.read_crop`."""
@@ -133,20 +141,21 @@ class ShardReader(crops.ReplacingReader):
             raise UserError(f"{path!r} cannot be read ({error}).") from error
 
     def _read(self, path: str, offset: int, size: int):
-        """Reads bytes: uint8 [size] of a local file, `bytes` of any other.
+        """Reads bytes, uint8 [size].
 
         Raises:
             OSError: the file ends before.
         """
         if _is_local(path):
-            data = self._map(path).data[offset : offset + size]
-        else:
-            file = self._open(path, threading.get_ident())
-            file.seek(offset)
-            data = file.read(size)
+            data = np.empty(size, np.uint8)
+            self._open_local(path).read_into(data, offset)
+            return data
+        file = self._open_remote(path, threading.get_ident())
+        file.seek(offset)
+        data = file.read(size)
         if len(data) != size:
             raise OSError(f"it ends before byte {offset + size}")
-        return data
+        return np.frombuffer(data, np.uint8)
 
     def _verify(self, row: int, path: str) -> None:
         """Compares a record with its checksum, once."""
@@ -180,21 +189,6 @@ def _is_local(path: str) -> bool:
     return "://" not in path
 
 
-class _MappedFile:
-    """A local file in memory: uint8 [bytes]."""
-
-    def __init__(self, path: str):
-        with open(path, "rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.data = np.frombuffer(self._map, np.uint8)
-
-    def will_need(self, begin: int, end: int) -> None:
-        """Starts to read a span, where the system can."""
-        if hasattr(mmap, "MADV_WILLNEED"):
-            page = begin - begin % mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_WILLNEED, page, end - page)
-
-
-def _open(path: str, thread: int) -> tf.io.gfile.GFile:
+def _open_remote(path: str, thread: int) -> tf.io.gfile.GFile:
     del thread  # a file has one position: a handle for each thread
     return tf.io.gfile.GFile(path, "rb")

@@ -68,10 +68,16 @@ class AudioDataset:
             return progress(pairs, len(self.paths), "decoding")
 
         folder = os.path.join(cache_dir, key)
-        return block.open_block(folder, unit, decoded, config.data.cache_limit_gb)
+        return block.open_block(
+            folder,
+            unit,
+            decoded,
+            config.data.cache_limit_gb,
+            config.data.wait_seconds,
+        )
 
     def _convert(self, path: str, waveform: np.ndarray, sample_rate: int):
-        """Returns (path, int16 [samples] at `sample_rate` or the `UserError`)."""
+        """Returns (path, [int16 [samples] at `sample_rate`] or a `UserError`)."""
         reason = None
         if not len(waveform):
             reason = "has no samples"
@@ -87,7 +93,7 @@ class AudioDataset:
         mono = waveform if waveform.ndim == 1 else waveform.mean(axis=1)
         mono = np.ascontiguousarray(mono, np.float32)
         resampled = audio.resample(mono, self._sample_rate, sample_rate)
-        return path, audio.to_pcm16(resampled)
+        return path, [audio.to_pcm16(resampled)]
 
 
 def find(config: Config) -> AudioDataset:

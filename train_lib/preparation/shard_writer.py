@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import google_crc32c
 import numpy as np
@@ -11,11 +11,13 @@ import soundfile
 import tensorflow as tf
 
 from byola_tf import files
-from byola_tf.corpus import folder, shard_format
+from byola_tf.config import DataConfig
+from byola_tf.corpus import recording, shard_format
 from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
 
 TEMPORARY = "unfinished-"
+_HELD_SAMPLES = 1 << 22  # a longer recording is decoded twice: counted, then written
 
 
 class ShardWriter:
@@ -27,9 +29,18 @@ class ShardWriter:
         layout: `Layout`.
         number: of the shard.
         count: number of shards.
+        max_hours: longest recording that is read.
     """
 
-    def __init__(self, recordings, output, layout: Layout, number: int, count: int):
+    def __init__(
+        self,
+        recordings,
+        output,
+        layout: Layout,
+        number: int,
+        count: int,
+        max_hours: float = DataConfig.max_hours,
+    ):
         name = shard_format.shard_name(number, count)
         self.path = os.path.join(output, name)
         self.numbers = range(number, len(recordings.paths), count)
@@ -37,10 +48,13 @@ class ShardWriter:
         self.locations = recordings.locations()[number::count]
         self.labels = [recordings.labels.get(path, "") for path in self.paths]
         self.layout = layout
+        self.max_hours = max_hours
 
     def inputs(self) -> str:
         """Fingerprint of everything that the shard's content depends on."""
         settings = self.layout, self.numbers, self.labels
+        if self.max_hours != DataConfig.max_hours:  # shards of before stay valid
+            settings += (self.max_hours,)
         return files.fingerprint(self.locations, shard_format.VERSION, *settings)
 
     def finished(self) -> Index | None:
@@ -90,15 +104,18 @@ class ShardWriter:
         ):
             report()
             try:
-                samples = folder.decode(location, self.layout.sample_rate)
+                length, parts = self._decode(location)
             except UserError as error:
                 about["skipped"][path] = str(error)
                 continue
             rows["recording"].append(number)
-            rows["length"].append(len(samples))
+            rows["length"].append(length)
             about["paths"].append(path)
             about["labels"].append(label)
-            for data, payload_size in self._examples(number, path, label, samples):
+            pieces = _cut(parts, length, self.layout, location)
+            for data, payload_size in self._examples(
+                number, path, label, length, pieces
+            ):
                 record = shard_format.frame(data)
                 file.write(record)
                 checksum.update(record)
@@ -110,26 +127,53 @@ class ShardWriter:
         columns = (rows | records).items()
         return Index(about, **{name: np.array(v, np.int64) for name, v in columns})
 
-    def _examples(self, number, path, label, samples) -> Iterator[tuple[bytes, int]]:
+    def _decode(self, location: str) -> tuple[int, Iterable[np.ndarray]]:
+        """Length of a recording, and its int16 [samples] in parts."""
+        settings = location, self.layout.sample_rate, self.max_hours
+        held, rest = recording.begin(*settings, _HELD_SAMPLES)
+        if rest is None:
+            return len(held), [held]
+        # every record holds the length, which only the end tells
+        return len(held) + sum(map(len, rest)), recording.samples(*settings)
+
+    def _examples(
+        self, number: int, path: str, label: str, length: int, pieces: Iterable
+    ) -> Iterator[tuple[bytes, int]]:
         """Yields (serialised record, size of its payload) a piece."""
         layout = self.layout
-        num_pieces = int(layout.num_pieces(len(samples)))
-        for piece in range(num_pieces):
-            start = piece * layout.hop_samples
-            payload = _pack(samples[start : start + layout.piece_samples], layout)
+        for piece, samples in enumerate(pieces):
+            payload = _pack(samples, layout)
             values = {
-                "length": len(samples),
-                "num_pieces": num_pieces,
+                "length": length,
+                "num_pieces": int(layout.num_pieces(length)),
                 "payload": layout.payload,
                 "piece": piece,
                 "recording": number,
                 "sample_rate": layout.sample_rate,
                 "source_path": path,
-                "start": start,
+                "start": piece * layout.hop_samples,
                 "waveform": payload,
             }
             values |= {"label": label} if label else {}
             yield shard_format.encode_example(values), len(payload)
+
+
+def _cut(
+    parts: Iterable[np.ndarray], length: int, layout: Layout, location: str
+) -> Iterator[np.ndarray]:
+    """Cuts a recording that comes in parts into pieces, int16 [samples]."""
+    parts = iter(parts)
+    held, position = np.zeros(0, np.int16), 0  # samples from `position` on
+    for piece in range(int(layout.num_pieces(length))):
+        start = piece * layout.hop_samples
+        end = min(start + layout.piece_samples, length)
+        while position + len(held) < end:
+            part = next(parts, None)
+            if part is None:
+                raise OSError(f"{location!r} has changed while it was read")
+            held = np.concatenate([held[max(0, start - position) :], part])
+            position = max(position, start)
+        yield held[start - position : end - position]
 
 
 def _temporary(path: str) -> str:

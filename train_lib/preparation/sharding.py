@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from byola_tf import files
+from byola_tf import files, ownership
+from byola_tf.config import DataConfig
 from byola_tf.corpus import folder, shard_format
 from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
@@ -60,6 +61,7 @@ def prepare(
     labels_from_folders: bool = False,
     metadata: str | None = None,
     exclude: str = "",
+    max_hours: float = DataConfig.max_hours,
 ) -> dict:
     """Prepares the audio files of a folder or glob, with a progress bar.
 
@@ -72,6 +74,7 @@ def prepare(
         labels_from_folders: whether a file's folder is its label.
         metadata: CSV with labels; see `audio_files.table_labels`.
         exclude: list of files to leave out; see `exclusion.kept`.
+        max_hours: longest recording that is read; see `config.data.max_hours`.
 
     Returns:
         the manifest.
@@ -86,7 +89,9 @@ def prepare(
         found.labels |= audio_files.table_labels(found, metadata)
     count = min(num_shards or default_num_shards(found, layout), len(found.paths))
     with progress.bar(None, len(found.paths), "preparing", unit="file") as bar:
-        manifest = write(found, output, layout, count, num_workers, bar.update)
+        manifest = write(
+            found, output, layout, count, num_workers, bar.update, max_hours
+        )
     skipped = list(manifest["skipped"].values())
     for reason in skipped[:_LISTED_FILES]:
         logger.warning("Skipped: %s", reason)
@@ -111,6 +116,7 @@ def write(
     num_shards: int,
     num_workers: int,
     advance: Callable[[int], None] = lambda count: None,
+    max_hours: float = DataConfig.max_hours,
 ) -> dict:
     """Writes the shards that are not there yet, then the manifest.
 
@@ -121,31 +127,24 @@ def write(
         num_shards: number of shards; file n goes to shard n modulo this.
         num_workers: threads.
         advance: called with a number of files whenever so many are done.
+        max_hours: longest recording that is read.
 
     Returns:
         the manifest.
 
     Raises:
-        UserError: `output` holds something else or cannot be written, or no
-            file is usable.
+        UserError: `output` holds something else, cannot be written or is being
+            written by another process, or no file is usable.
     """
     shards = [
-        ShardWriter(recordings, output, layout, number, num_shards)
+        ShardWriter(recordings, output, layout, number, num_shards, max_hours)
         for number in range(num_shards)
     ]
     try:
-        _clear(output, shards, layout)
-        with concurrent.futures.ThreadPoolExecutor(num_workers) as pool:
-            indexes = dict(enumerate(pool.map(ShardWriter.finished, shards)))
-        missing = [number for number, index in indexes.items() if index is None]
-        path = os.path.join(output, shard_format.MANIFEST)
-        if missing and tf.io.gfile.exists(path):
-            tf.io.gfile.remove(path)
-        kept = sum(len(shards[n].paths) for n in indexes if indexes[n] is not None)
-        advance(kept)
-        _write_all(shards, missing, indexes, num_workers, advance)
-        manifest = _manifest(recordings, layout, shards, indexes)
-        files.write_text(path, json.dumps(manifest, indent=1) + "\n")
+        with ownership.owned_folder(output, "`--output`"):
+            return _write_owned(
+                recordings, output, layout, shards, num_workers, advance
+            )
     except (OSError, tf.errors.OpError) as error:
         whole = sum(tf.io.gfile.exists(shard.path) for shard in shards)
         raise UserError(
@@ -153,6 +152,24 @@ def write(
             f"{num_shards} shards are whole and stay. Make room (or choose another "
             "--output) and run the same command again: it goes on from there."
         ) from error
+
+
+def _write_owned(
+    recordings, output: str, layout: Layout, shards, num_workers: int, advance
+) -> dict:
+    """Does what `write` says, once the folder is this process's."""
+    _clear(output, shards, layout)
+    with concurrent.futures.ThreadPoolExecutor(num_workers) as pool:
+        indexes = dict(enumerate(pool.map(ShardWriter.finished, shards)))
+    missing = [number for number, index in indexes.items() if index is None]
+    path = os.path.join(output, shard_format.MANIFEST)
+    if missing and tf.io.gfile.exists(path):
+        tf.io.gfile.remove(path)
+    kept = sum(len(shards[n].paths) for n in indexes if indexes[n] is not None)
+    advance(kept)
+    _write_all(shards, missing, indexes, num_workers, advance)
+    manifest = _manifest(recordings, layout, shards, indexes)
+    files.write_text(path, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
