@@ -12,8 +12,7 @@ import byola_tf
 from byola_tf import audio, checkpoint, normalize
 from byola_tf.config import Config
 from byola_tf.errors import UserError
-from train_lib.demo import page
-from train_lib.demo import drawings
+from train_lib.demo import drawings, page
 from train_lib.training import workdir
 
 
@@ -120,9 +119,7 @@ def _loudest_crop(path: str, config: Config) -> np.ndarray:
     return waveform[start : start + length]
 
 
-def _rows(
-    probes: dict, summary: workdir.Summary, minutes: float
-) -> list[page.Row]:
+def _rows(probes: dict, summary: workdir.Summary, minutes: float) -> list[page.Row]:
     sizes = {name: probe.result["embedding_size"] for name, probe in probes.items()}
     return [
         page.Row(

@@ -128,7 +128,9 @@ def _curve(report: Report) -> str:
         "The loss is 2 minus twice the cosine similarity, added up over both "
         "directions: 4 would be unrelated, 0 perfect. It should fall quickly and "
         "then flatten.",
-        html.picture(drawings.learning_curve(steps, losses), "Loss over training steps"),
+        html.picture(
+            drawings.learning_curve(steps, losses), "Loss over training steps"
+        ),
     )
 
 
@@ -175,9 +177,7 @@ def _map(report: Report) -> str:
         + ". Only neighbourhood means something here: distances between far "
         "groups and the axes do not.",
         html.picture(
-            drawings.family_map(
-                points, report.labels, report.classes, report.families
-            ),
+            drawings.family_map(points, report.labels, report.classes, report.families),
             "Two-dimensional map of the embeddings",
         ),
     )

@@ -11,14 +11,15 @@ from byola_tf import audio, files
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from hub_export import saved_model
-from train_lib.demo import page as demo_page, contents as demo_report
-from train_lib.probe.tasks import labelled_folder
 from train_lib.cli import progress
+from train_lib.configs import demo as demo_config
+from train_lib.demo import contents as demo_report
+from train_lib.demo import page as demo_page
+from train_lib.probe import linear
+from train_lib.probe.models import floors
+from train_lib.probe.tasks import labelled_folder
 from train_lib.synthesis import bank
 from train_lib.training import trainer, workdir
-from train_lib.configs import demo as demo_config
-from train_lib.probe.models import floors
-from train_lib.probe import linear
 
 CLIPS_PER_CLASS = 40
 BANK_SECONDS = 2.0
