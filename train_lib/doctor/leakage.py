@@ -1,22 +1,20 @@
 """Identical audio on both sides of a metadata CSV's splits or folds."""
 
 import collections
-import csv
 import dataclasses
-import io
 import os
 from collections.abc import Iterable, Sequence
 
-import tensorflow as tf
-
+from byola_tf.corpus import metadata_table
+from byola_tf.corpus.file_names import FileNames
 from byola_tf.errors import UserError
 from train_lib.doctor.findings import CHECK, NOTE, Finding
 from train_lib.doctor.measurement import Measurement
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """A row of a metadata CSV.
+class LabelledName:
+    """What a metadata CSV says of one file.
 
     Attributes:
         file_name: as written.
@@ -30,55 +28,39 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-    """A metadata CSV.
+class DividedNames:
+    """The files of a metadata CSV and their parts.
 
     Attributes:
         path: the CSV.
         column: "fold" or "split".
-        rows: those whose part is not empty.
+        rows: those that have a file name and a part.
     """
 
     path: str
     column: str
-    rows: tuple[Row, ...]
+    rows: tuple[LabelledName, ...]
 
 
-def read_table(path: str) -> Table:
+def read_table(path: str) -> DividedNames:
     """Reads a CSV with `file_name`, `fold` or `split`, and maybe `label`.
 
     Raises:
-        UserError: it cannot be read, or lacks a column or rows.
+        UserError: it cannot be read, lacks a column or rows, or has rows with
+            too few or too many fields.
     """
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except (tf.errors.OpError, OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"`--metadata` must be a readable CSV file. Received: {path!r} ({error})."
-        ) from error
-    columns = [name for name in (rows[0] if rows else {}) if name]
-    column = next((name for name in ("fold", "split") if name in columns), "")
-    if "file_name" not in columns or not column:
-        raise UserError(
-            "A metadata CSV must have rows, a column `file_name` and one of `fold` or "
-            f"`split`. Received: {', '.join(columns) or 'no rows'} in {path!r}. Rename "
-            "or add the columns."
-        )
-    return Table(
-        path,
-        column,
-        tuple(
-            Row(row["file_name"], row[column], row.get("label") or "")
-            for row in rows
-            if row["file_name"] and row[column]
-        ),
+    table = metadata_table.read(path, one_of=("fold", "split"))
+    table, column = metadata_table.divided(table, splits=None)
+    rows = tuple(
+        LabelledName(row["file_name"], row[column], row.get("label", "").strip())
+        for row in table.rows
+        if row["file_name"].strip()
     )
+    return DividedNames(path, column, rows)
 
 
 def locate(
-    table: Table, paths: Iterable[str], folders: Sequence[str]
+    table: DividedNames, paths: Iterable[str], folders: Sequence[str]
 ) -> dict[str, str]:
     """Finds the scanned file of every row.
 
@@ -95,10 +77,13 @@ def locate(
         UserError: no row leads to a scanned file.
     """
     scanned = {_key(path): path for path in paths}
+    known = FileNames(scanned)
     located = {}
     for row in table.rows:
-        places = (_key(os.path.join(folder, row.file_name)) for folder in folders)
-        place = next((place for place in places if place in scanned), None)
+        places = (
+            known.find(_key(os.path.join(folder, row.file_name))) for folder in folders
+        )
+        place = next((place for place in places if place is not None), None)
         if place is not None:
             located[row.file_name] = scanned[place]
     if not located:
@@ -112,7 +97,7 @@ def locate(
 
 
 def find_leaks(
-    table: Table, located: dict[str, str], measurements: Sequence[Measurement]
+    table: DividedNames, located: dict[str, str], measurements: Sequence[Measurement]
 ) -> list[Finding]:
     """Compares a table's parts and labels by the audio itself.
 
@@ -143,7 +128,7 @@ def _key(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)
 
 
-def _leaks(table: Table, seen) -> Finding:
+def _leaks(table: DividedNames, seen) -> Finding:
     files, groups = {}, 0
     for entries in seen.values():
         parts = sorted({row.part for row, _ in entries})
@@ -167,7 +152,7 @@ def _leaks(table: Table, seen) -> Finding:
     )
 
 
-def _label_conflicts(table: Table, seen) -> Finding:
+def _label_conflicts(table: DividedNames, seen) -> Finding:
     files, groups = {}, 0
     for entries in seen.values():
         labels = sorted({row.label for row, _ in entries})
@@ -188,7 +173,7 @@ def _label_conflicts(table: Table, seen) -> Finding:
     )
 
 
-def _absent(table: Table, absent: dict[str, str]) -> Finding:
+def _absent(table: DividedNames, absent: dict[str, str]) -> Finding:
     name = os.path.basename(table.path)
     rows = "1 row" if len(absent) == 1 else f"{len(absent):,} rows"
     return Finding(

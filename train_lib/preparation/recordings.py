@@ -1,6 +1,5 @@
 """The audio files of a folder with their labels."""
 
-import csv
 import dataclasses
 import logging
 import os
@@ -8,8 +7,8 @@ import os
 import tensorflow as tf
 
 from byola_tf import audio, files
-from byola_tf.corpus import exclusion
-from byola_tf.errors import UserError
+from byola_tf.corpus import exclusion, metadata_table
+from byola_tf.corpus.file_names import FileNames
 
 logger = logging.getLogger(__name__)
 
@@ -68,22 +67,24 @@ def table_labels(recordings: Recordings, metadata: str) -> dict[str, str]:
             and `label`.
 
     Raises:
-        UserError: it cannot be read or lacks a column.
+        UserError: it cannot be read, lacks a column, or two rows are of the
+            same file.
     """
-    try:
-        with tf.io.gfile.GFile(metadata) as file:
-            reader = csv.DictReader(file.read().splitlines())
-        missing = {"file_name", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise KeyError(min(missing))
-        labels = {row["file_name"]: row["label"] or "" for row in reader}
-    except (tf.errors.OpError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise UserError(
-            "`--metadata` must be a CSV file with the columns `file_name` and "
-            f"`label`. Received: {metadata!r} ({error!r})."
-        ) from error
-    paths = set(recordings.paths)
-    unlabelled, unmatched = paths - set(labels), set(labels) - paths
+    table = metadata_table.read(metadata, ("file_name", "label"))
+    metadata_table.check_named(table)
+    known = FileNames(recordings.paths)
+    found = [known.find(row["file_name"]) for row in table.rows]
+    names = [row["file_name"] for row in table.rows]
+    metadata_table.check_unique(
+        table, [path or name for path, name in zip(found, names, strict=True)]
+    )
+    labels = {
+        path: row["label"].strip()
+        for path, row in zip(found, table.rows, strict=True)
+        if path is not None
+    }
+    unlabelled = set(recordings.paths) - set(labels)
+    unmatched = {n for n, path in zip(names, found, strict=True) if path is None}
     if unlabelled or unmatched:
         logger.warning(
             "%s: %d files have no row (e.g. %s), %d rows have no file (e.g. %s).",
@@ -93,4 +94,4 @@ def table_labels(recordings: Recordings, metadata: str) -> dict[str, str]:
             len(unmatched),
             min(unmatched, default="-"),
         )
-    return {path: labels[path] for path in recordings.paths if path in labels}
+    return labels

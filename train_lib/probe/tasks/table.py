@@ -7,20 +7,23 @@ multi-label one. Beside a CSV that `train_lib.tasks prepare` wrote lie facts
 about it, NAME.task.json.
 """
 
-import collections
-import csv
 import json
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from byola_tf.corpus import metadata_table
+from byola_tf.corpus.file_names import comparable
+from byola_tf.corpus.metadata_table import MetadataTable, few
 from byola_tf.errors import UserError
 
-SPLITS = ("train", "valid", "test")
 FACTS_SUFFIX = ".task.json"
 FACTS_FORMAT = "byola-tf task 1"
 
+logger = logging.getLogger(__name__)
 
-def read_rows(metadata: str) -> tuple[list[dict[str, str]], str]:
+
+def read_rows(metadata: str) -> tuple[MetadataTable, str]:
     """Reads the rows of a metadata CSV and checks its values.
 
     Args:
@@ -33,20 +36,24 @@ def read_rows(metadata: str) -> tuple[list[dict[str, str]], str]:
     Raises:
         UserError: the CSV cannot be read, or makes no task.
     """
-    rows = _read_rows(metadata)
-    columns = list(rows[0])
-    column = next((name for name in ("fold", "split") if name in columns), "")
-    missing = [name for name in ("file_name", "label") if name not in columns]
-    if missing or not column:
-        raise UserError(
-            "A metadata CSV must have the columns `file_name`, `label` and either "
-            f"`fold` or `split`. Received: {', '.join(map(str, columns))} in "
-            f"{metadata!r}. Rename or add the columns."
+    found = metadata_table.read(metadata, ("file_name", "label"), ("fold", "split"))
+    total = len(found.rows)
+    found, column = metadata_table.divided(found)
+    if len(found.rows) < total:
+        logger.info(
+            "%s: %d of %d rows have no `%s` and are left out.",
+            metadata,
+            total - len(found.rows),
+            total,
+            column,
         )
-    # the published tables leave the split of unused files empty
-    rows = [row for row in rows if row[column]]
-    _check_rows(rows, column, metadata)
-    return rows, column
+    metadata_table.check_named(found)
+    keys = [comparable(row["file_name"]) for row in found.rows]
+    metadata_table.check_unique(found, keys)
+    _check_labels(found)
+    if column == "fold":
+        _check_several_folds(found)
+    return found, column
 
 
 def read_facts(metadata: str) -> dict:
@@ -90,76 +97,37 @@ def split_label(label: str) -> list[str]:
     return [name for name in map(str.strip, label.split(",")) if name]
 
 
-def _read_rows(metadata: str) -> list[dict[str, str]]:
-    try:
-        with open(metadata, newline="", encoding="utf-8-sig") as file:
-            rows = [
-                {key: (value or "").strip() for key, value in row.items() if key}
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+def _check_labels(found: MetadataTable) -> None:
+    """Raises UserError unless every row has a label and there are two classes."""
+    lines = found.where(lambda row: not split_label(row["label"]))
+    if lines:
+        rows = [row for row in found.rows if not split_label(row["label"])]
         raise UserError(
-            f"`metadata` must be a readable CSV file. Received: {metadata!r} ({error})."
-            " Check the path."
-        ) from error
-    if not rows:
-        raise UserError(
-            f"A metadata CSV must have a header and rows. Received: {metadata!r} "
-            "without rows. Write one row a file."
+            "`label` must not be empty. Received: no label for "
+            f"{few(row['file_name'] for row in rows)} on {lines} of {found.path!r}. "
+            "Label or remove the rows."
         )
-    return rows
-
-
-def _check_rows(rows: list[dict[str, str]], column: str, metadata: str) -> None:
-    """Raises UserError for the first thing wrong with the table's values."""
-    if not rows:
-        raise UserError(
-            f"`{column}` must say which part a row belongs to. Received: no value in "
-            f"any row of {metadata!r}. Fill the column."
-        )
-    names = [row["file_name"] for row in rows]
-    if len(set(names)) < len(names):
-        twice = collections.Counter(names).most_common(1)[0][0]
-        raise UserError(
-            f"`file_name` must name each file once. Received: {twice!r} in several "
-            f"rows of {metadata!r}. Keep one of them."
-        )
-    unlabelled = [row["file_name"] for row in rows if not split_label(row["label"])]
-    if unlabelled:
-        raise UserError(
-            f"`label` must not be empty. Received: no label for {few(unlabelled)} in "
-            f"{metadata!r}. Label or remove the rows."
-        )
-    classes = {name for row in rows for name in split_label(row["label"])}
-    if len(classes) < 2:
+    classes = {name for row in found.rows for name in split_label(row["label"])}
+    if len(set(map(comparable, classes))) < 2:
         raise UserError(
             f"A task must have at least two classes. Received: {few(classes)} in the "
-            f"`label` column of {metadata!r}. Add files of another class."
+            f"`label` column of {found.path!r}. Add files of another class."
         )
-    parts = {row[column] for row in rows}
-    if column == "split" and parts - set(SPLITS):
+
+
+def _check_several_folds(found: MetadataTable) -> None:
+    folds = {row["fold"] for row in found.rows}
+    if len(folds) < 2:
         raise UserError(
-            f"`split` must be one of {', '.join(SPLITS)}. Received: "
-            f"{few(parts - set(SPLITS))} in {metadata!r}. Rename it."
-        )
-    if column == "fold" and len(parts) < 2:
-        raise UserError(
-            f"`fold` must have at least two values. Received: {few(parts)} in "
-            f"{metadata!r}. Divide the rows into folds, or use a `split` column."
+            f"`fold` must have at least two values. Received: {few(folds)} in "
+            f"{found.path!r}. Divide the rows into folds, or use a `split` column."
         )
 
 
 def sorted_names(names: Iterable[str]) -> list[str]:
     """Sorts as numbers if all names are integers, otherwise as text."""
-    names = list(names)
+    names = sorted(names)  # "07" and "7" are the same number, and two names
     try:
         return sorted(names, key=int)
     except ValueError:
-        return sorted(names)
-
-
-def few(names: Sequence[str] | set[str], limit: int = 3) -> str:
-    """Quotes the first names and counts the rest."""
-    names = sorted(names)
-    text = ", ".join(repr(name) for name in names[:limit])
-    return text if len(names) <= limit else f"{text} and {len(names) - limit} more"
+        return names

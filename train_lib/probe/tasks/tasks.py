@@ -7,9 +7,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from byola_tf.corpus.file_names import FilesBelow, comparable
+from byola_tf.corpus.metadata_table import (
+    SPLITS,
+    MetadataTable,
+    check_unique,
+    few,
+)
 from byola_tf.errors import UserError
 from train_lib.probe.tasks import table
-from train_lib.probe.tasks.table import SPLITS, few
 
 VALIDATION_SHARE = 0.1
 VALIDATION_DRAWS = 100
@@ -193,51 +199,68 @@ def read_task(metadata: str, audio: str) -> Task:
     Raises:
         UserError: the CSV or a file is missing, or the table makes no task.
     """
-    rows, column = table.read_rows(metadata)
+    found, column = table.read_rows(metadata)
     facts = table.read_facts(metadata)
+    file_names = _locate(found, audio)
+    multi_label = facts.get("metric") == "mAP" or table.is_multi_label(
+        row["label"] for row in found.rows
+    )
+    classes, labels = _number(
+        [
+            table.split_label(row["label"]) if multi_label else [row["label"].strip()]
+            for row in found.rows
+        ]
+    )
+    task = Task(
+        name=os.path.splitext(os.path.basename(metadata))[0],
+        audio=audio,
+        file_names=tuple(file_names),
+        labels=labels if multi_label else labels.argmax(axis=1),
+        classes=tuple(classes),
+        column=column,
+        parts=tuple(row[column] for row in found.rows),
+        facts=facts,
+    )
+    task.folds()
+    return task
+
+
+def _locate(found: MetadataTable, audio: str) -> list[str]:
+    """The files of a table's rows, as they are named on disk."""
     if not os.path.isdir(audio):
         raise UserError(
             f"`audio` must be the folder that `file_name` is relative to. "
             f"Received: {audio!r}, which is not a folder. Check the path."
         )
-    absent = [
-        row["file_name"]
-        for row in rows
-        if not os.path.isfile(os.path.join(audio, row["file_name"]))
-    ]
-    if absent:
+    below = FilesBelow(audio)
+    names = {row["file_name"]: below.find(row["file_name"]) for row in found.rows}
+    if absent := [name for name, file in names.items() if file is None]:
+        lines = found.where(lambda row: names[row["file_name"]] is None)
         raise UserError(
             f"Every `file_name` must be a file in `audio`. Received: {len(absent)} of "
-            f"{len(rows)} missing from {audio!r}: {few(absent)}. Check the folder, or "
-            "remove the rows."
+            f"{len(found.rows)} missing from {audio!r}: {few(absent)} ({lines} of "
+            f"{found.path!r}). Check the folder, or remove the rows."
         )
-    multi_label = facts.get("metric") == "mAP" or table.is_multi_label(
-        row["label"] for row in rows
-    )
-    labels = [
-        table.split_label(row["label"]) if multi_label else [row["label"]]
-        for row in rows
-    ]
-    classes = table.sorted_names({name for names in labels for name in names})
-    index = {name: number for number, name in enumerate(classes)}
-    if multi_label:
-        indices = np.zeros((len(rows), len(classes)), bool)
-        for row, names in enumerate(labels):
-            indices[row, [index[name] for name in names]] = True
-    else:
-        indices = np.array([index[name] for (name,) in labels])
-    task = Task(
-        name=os.path.splitext(os.path.basename(metadata))[0],
-        audio=audio,
-        file_names=tuple(row["file_name"] for row in rows),
-        labels=indices,
-        classes=tuple(classes),
-        column=column,
-        parts=tuple(row[column] for row in rows),
-        facts=facts,
-    )
-    task.folds()
-    return task
+    files = [names[row["file_name"]] for row in found.rows]
+    check_unique(found, [os.path.normpath(file) for file in files])
+    return files
+
+
+def _number(labels: list[list[str]]) -> tuple[list[str], np.ndarray]:
+    """Classes, and bool [rows, classes].
+
+    A class is named as where it stands first; the same letters in another
+    Unicode form are the same class.
+    """
+    names = {}
+    for name in (name for of_row in labels for name in of_row):
+        names.setdefault(comparable(name), name)
+    classes = table.sorted_names(names.values())
+    index = {comparable(name): number for number, name in enumerate(classes)}
+    targets = np.zeros((len(labels), len(classes)), bool)
+    for row, of_row in enumerate(labels):
+        targets[row, [index[comparable(name)] for name in of_row]] = True
+    return classes, targets
 
 
 def draw_validation(

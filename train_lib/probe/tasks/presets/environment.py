@@ -3,6 +3,7 @@
 import csv
 import os
 
+from byola_tf.errors import UserError
 from train_lib.probe.tasks.presets import own_data
 from train_lib.probe.tasks.presets.fsd50k_subsets import SUBSETS
 from train_lib.probe.tasks.presets.preset import (
@@ -105,8 +106,14 @@ def _as20k(source: str, split: str | None) -> Listing:
 def _segment_labels(path: str) -> dict[str, str]:
     """YouTube id to the comma-separated labels of an official list of segments."""
     lines = [line for line in read_lines(path) if not line.startswith("#")]
-    rows = csv.reader(lines, skipinitialspace=True)
-    return {row[0]: row[3] for row in rows if len(row) > 3}
+    rows = list(csv.reader(lines, skipinitialspace=True))
+    if odd := [line for line, row in zip(lines, rows, strict=True) if len(row) != 4]:
+        raise UserError(
+            "A row of AudioSet's lists must have 4 fields: YTID, start_seconds, "
+            f"end_seconds, positive_labels. Received: {odd[0]!r} and {len(odd) - 1} "
+            f"more that have not, in {path!r}. Download it again."
+        )
+    return {row[0]: row[3] for row in rows}
 
 
 def _video_id(path: str, labels: dict[str, str]) -> str:

@@ -3,6 +3,8 @@
 import json
 import os
 
+from byola_tf.corpus import metadata_table
+from byola_tf.corpus.metadata_table import SPLITS
 from byola_tf.errors import UserError
 from train_lib.probe.tasks.presets.preset import (
     Clip,
@@ -13,9 +15,7 @@ from train_lib.probe.tasks.presets.preset import (
     draw_split,
     locate,
     read_lines,
-    read_table,
 )
-from train_lib.probe.tasks.table import SPLITS
 
 _TONE_SUFFIX = "-velocity64"
 
@@ -89,11 +89,11 @@ def _surge(source: str, split: str | None) -> Listing:
     ]
     tones = {path: _tone(path.split("/")[-2]) for path in paths}
     if split:
-        key = "tone"
-        if os.path.exists(split) and "tone" not in _header(split):
-            key = "file_name"
+        keys = ("tone", "file_name")
+        found = metadata_table.read(split, ("split",), keys, names=keys)
+        key = next(name for name in keys if name in found.columns)
         parts = {}
-        for row in read_table(split, (key, "split")):
+        for row in found.rows:
             tone = row[key] if key == "tone" else os.path.dirname(row[key])
             parts[_tone(tone)] = checked_part(row["split"], split)
         note = f"as in {os.path.basename(split)}"
@@ -113,10 +113,6 @@ def _surge(source: str, split: str | None) -> Listing:
 
 def _tone(folder: str) -> str:
     return os.path.basename(folder).removesuffix(_TONE_SUFFIX)
-
-
-def _header(path: str) -> list[str]:
-    return [name.strip() for name in read_lines(path)[0].split(",")]
 
 
 GTZAN = Preset(

@@ -3,6 +3,8 @@
 import functools
 import os
 
+from byola_tf.corpus import metadata_table
+from byola_tf.corpus.file_names import FilesBelow
 from byola_tf.errors import UserError
 from train_lib.probe.tasks import table
 from train_lib.probe.tasks.presets.preset import Clip, Listing, Preset
@@ -34,7 +36,7 @@ def _preset(name, kind, path, read) -> Preset:
 
 
 def read_metadata(path: str, source: str) -> Listing:
-    """The rows of a metadata CSV; see `table.read_rows`.
+    """The rows of a metadata CSV, named as on disk; see `table.read_rows`.
 
     Args:
         path: the CSV.
@@ -44,17 +46,19 @@ def read_metadata(path: str, source: str) -> Listing:
         UserError: the CSV cannot be read or makes no task, or a file lies outside
             of `source`.
     """
-    rows, column = table.read_rows(path)
-    clips = [
-        Clip(row["file_name"].replace(os.sep, "/"), row["label"], row[column])
-        for row in rows
-    ]
-    for clip in clips:
-        if os.path.isabs(clip.path) or ".." in clip.path.split("/"):
+    found, column = table.read_rows(path)
+    below = FilesBelow(source)
+    clips = []
+    for row in found.rows:
+        name = row["file_name"]
+        if os.path.isabs(name) or ".." in name.replace(os.sep, "/").split("/"):
             raise UserError(
                 "`file_name` must lie below the source folder. Received: "
-                f"{clip.path!r} in {path!r}. Use the folder above as --source."
+                f"{name!r} in {path!r}. Use the folder above as --source."
             )
+        name = os.path.normpath(below.find(name) or name).replace(os.sep, "/")
+        clips.append(Clip(name, row["label"].strip(), row[column]))
+    metadata_table.check_unique(found, [clip.path for clip in clips])
     return Listing(source, column, clips, f"as in {os.path.basename(path)}")
 
 

@@ -18,6 +18,7 @@ import soundfile
 
 from byola_tf import audio, files, parallel
 from byola_tf.corpus.corpus import no_progress
+from byola_tf.corpus.metadata_table import SPLITS
 from byola_tf.errors import UserError
 from train_lib.probe.tasks import presets
 from train_lib.probe.tasks import table as task_table
@@ -192,8 +193,8 @@ def _classes(preset: Preset, clips: Sequence[Clip]) -> set[str]:
 
 def _in_order(parts) -> list[str]:
     """Splits in their order, folds as numbers."""
-    if set(parts) <= set(task_table.SPLITS):
-        return [part for part in task_table.SPLITS if part in parts]
+    if set(parts) <= set(SPLITS):
+        return [part for part in SPLITS if part in parts]
     return sorted(parts, key=lambda part: (len(part), part))
 
 

@@ -1,14 +1,14 @@
 """What a preset says about a published task, and what it finds in a folder."""
 
-import csv
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from byola_tf.corpus import metadata_table
+from byola_tf.corpus.metadata_table import SPLITS
 from byola_tf.errors import UserError
-from train_lib.probe.tasks.table import SPLITS
 
 SPLIT_SEED = 0
 
@@ -113,26 +113,18 @@ def _sub_folders(folder: str) -> list[str]:
 def read_table(path: str, columns: Sequence[str]) -> list[dict[str, str]]:
     """Reads a CSV file with a header that has at least `columns`.
 
+    Args:
+        path: the file.
+        columns: the first holds file names.
+
     Raises:
-        UserError: it cannot be read, or a column is missing.
+        UserError: it cannot be read, a column is missing, a row has too few or
+            too many fields, or `fold` holds no folds.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            header = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"A table of the data set must be a readable CSV file. Received: {path!r} "
-            f"({error}). Download it again."
-        ) from error
-    if missing := [name for name in columns if name not in header]:
-        raise UserError(
-            f"A table must have the columns {', '.join(columns)}. Received: "
-            f"{', '.join(header) or 'nothing'} in {path!r}, without "
-            f"{', '.join(missing)}. Use the original file."
-        )
-    return rows
+    found = metadata_table.read(path, columns, names=columns[:1])
+    if "fold" in columns:
+        metadata_table.check_folds(found)
+    return list(found.rows)
 
 
 def read_lines(path: str) -> list[str]:
