@@ -1,5 +1,7 @@
 """From waveforms to embeddings: one object over a checkpoint or a SavedModel."""
 
+import dataclasses
+import hashlib
 import json
 import os
 
@@ -9,8 +11,7 @@ import tensorflow as tf
 from byola_tf import checkpoint, normalize
 from byola_tf.audio import clips
 from byola_tf.config import Config
-from byola_tf.embedding import long_recordings
-from byola_tf.embedding.normalization_monitor import NormalizationMonitor
+from byola_tf.embedding import batching, inference
 from byola_tf.embedding.waveform_encoder import WaveformEncoder, timestamps
 from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
@@ -46,9 +47,11 @@ class Embedder:
         provenance: facts about its training.
         sample_rate: rate of the audio it expects, Hz.
         embedding_size: length of an embedding.
+        inference: `Inference`, how clips, batches and recordings get through it.
     """
 
     def __init__(self, model):
+        inference.require_no_fork()
         self.model = model
         metadata = json.loads(model.metadata().numpy())
         self.config = Config.from_json(json.dumps(metadata["config"]))
@@ -57,7 +60,10 @@ class Embedder:
         self.sample_rate = metadata["sample_rate"]
         self.embedding_size = metadata["embedding_size"]
         self._samples_at_a_time = int(_SECONDS_AT_A_TIME * self.sample_rate)
-        self._watch_normalization()
+        self.inference = inference.Inference(model, self.config, self.statistics)
+        self._trained = self.statistics
+        self._fingerprint = None
+        self._opened_as = None  # path and precision
 
     @classmethod
     def from_encoder(
@@ -85,7 +91,7 @@ class Embedder:
         self.statistics = normalize.checked_statistics(mean, std)
         self.model.statistics_mean.assign(self.statistics.mean)
         self.model.statistics_std.assign(self.statistics.std)
-        self._watch_normalization()
+        self.inference = inference.Inference(self.model, self.config, self.statistics)
         return self
 
     def __call__(self, waveform, sample_rate=None, channels: str | None = None):
@@ -102,22 +108,12 @@ class Embedder:
             float32 [batch, embedding_size], one vector a clip.
 
         Raises:
-            UserError: not audio; says what is expected.
+            UserError: not audio, or in a fork of a process that used a model; says
+                what is expected.
         """
         given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
-        groups = self._groups(given)
-        if len(groups) == 1 and not self._is_long(given[0]):
-            return self._embed(*clips.read_padded(given))
-        vectors = np.empty([len(given), self.embedding_size], np.float32)
-        for group in groups:
-            members = [given[index] for index in group]
-            if self._is_long(members[0]):
-                blocks = self._frame_blocks(members[0])
-                pooling = self.config.encoder.pooling
-                vectors[group[0]] = long_recordings.pool(blocks, pooling)
-            else:
-                vectors[group] = self._embed(*clips.read_padded(members))
-        return tf.convert_to_tensor(vectors)
+        rows = self.inference.rows(given, self._samples_at_a_time)
+        return tf.convert_to_tensor(np.concatenate(rows))
 
     def frames(self, waveform, sample_rate=None, channels: str | None = None) -> dict:
         """Embeds every frame; arguments as in a call.
@@ -127,55 +123,56 @@ class Embedder:
             `timestamps` float32 [batch, time], centres in seconds: a row covers
             half of `frame_hop_seconds` on both sides; `num_frames` int32
             [batch], the rows that a clip has; later ones are zero.
+
+        Raises:
+            UserError: see a call.
         """
         given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
-        rows = {}  # index of a clip -> float32 [time, embedding_size]
-        for group in self._groups(given):
-            members = [given[index] for index in group]
-            if self._is_long(members[0]):
-                blocks = [block.numpy() for block in self._frame_blocks(members[0])]
-                rows[group[0]] = np.concatenate(blocks)
-                continue
-            waveforms, num_samples = clips.read_padded(members)
-            self._monitor(waveforms, num_samples.min())
-            outputs = self.model.frames_padded(waveforms, num_samples)
-            counts = outputs["num_frames"].numpy()
-            embeddings = outputs["frame_embeddings"].numpy()
-            for index, count, own in zip(group, counts, embeddings, strict=True):
-                rows[index] = own[:count]
-        return self._stack_rows([rows[index] for index in range(len(given))])
+        rows = self.inference.rows(given, self._samples_at_a_time, frames=True)
+        return self._stack_rows(rows)
 
     def embed_padded(self, waveform, num_samples):
         """Embeds clips of unequal length, padded to one, as each would be alone.
 
         Args:
-            waveform: float32 [batch, samples] in [-1, 1], at the model's rate.
+            waveform: float32 in [-1, 1] or int16, [batch, samples], at the model's
+                rate.
             num_samples: int32 [batch], length of each clip, 1 to `samples`;
                 what follows has no influence.
 
         Returns:
             float32 [batch, embedding_size].
+
+        Raises:
+            UserError: `waveform` is no batch of samples.
         """
-        self._monitor(waveform, np.min(num_samples))
-        return self.model.embed_padded(waveform, num_samples)
+        waveform = clips.as_batch(waveform, "`waveform`")
+        return self.inference.embed(waveform, num_samples)
 
     def frames_padded(self, waveform, num_samples) -> dict:
         """Embeds every frame of padded clips; arguments as in `embed_padded`.
 
         Returns:
             what `frames` returns.
+
+        Raises:
+            UserError: see `embed_padded`.
         """
-        self._monitor(waveform, np.min(num_samples))
-        return self.model.frames_padded(waveform, num_samples)
+        waveform = clips.as_batch(waveform, "`waveform`")
+        return self.inference.frames(waveform, num_samples)
 
     def log_mel(self, waveform, sample_rate=None, channels: str | None = None):
         """The normalised log-mel of clips of one length; arguments as in a call.
 
         Returns:
             float32 [batch, time, mel].
+
+        Raises:
+            UserError: clips of different lengths, or see a call.
         """
         given = clips.as_clips(waveform, sample_rate, self.sample_rate, channels)
-        waveforms, num_samples = clips.read_padded(given)
+        inference.require_no_fork()
+        waveforms, num_samples = batching.padded([clip.read() for clip in given], 0)
         if num_samples.min() < num_samples.max():
             raise UserError(
                 "Clips must have one length for their log-mels. Received: "
@@ -183,29 +180,6 @@ class Embedder:
                 "by one."
             )
         return self.model.log_mel(waveforms)
-
-    def _embed(self, waveforms, num_samples):
-        self._monitor(waveforms, num_samples.min())
-        if num_samples.min() == waveforms.shape[1]:
-            return self.model(tf.constant(waveforms), training=False)
-        return self.model.embed_padded(waveforms, num_samples)
-
-    def _is_long(self, clip) -> bool:
-        exceeds = clip.num_samples > self._samples_at_a_time
-        return exceeds and long_recordings.is_possible(self.config)
-
-    def _groups(self, given) -> list[list[int]]:
-        lengths = [clip.num_samples for clip in given]
-        return clips.group_by_length(lengths, self._samples_at_a_time)
-
-    def _frame_blocks(self, clip):
-        def frames(waveform):
-            self._monitor(waveform)
-            return self.model.frames(tf.constant(waveform))["frame_embeddings"]
-
-        return long_recordings.frame_blocks(
-            frames, clip.blocks(), self._samples_at_a_time, self.config
-        )
 
     def _stack_rows(self, rows: list[np.ndarray]) -> dict:
         num_frames = np.array([len(own) for own in rows], np.int32)
@@ -224,10 +198,27 @@ class Embedder:
             "num_frames": tf.constant(num_frames),
         }
 
-    def _watch_normalization(self) -> None:
-        self._monitor = NormalizationMonitor(
-            self.model.log_mel, self.config.frontend, self.statistics
-        )
+    @property
+    def fingerprint(self) -> str:
+        """A text that differs between models: weights, configuration, own statistics.
+
+        A checkpoint and its exports have the same, wherever they lie. Statistics
+        that were set later do not count.
+        """
+        if self._fingerprint is None:
+            self._fingerprint = _fingerprint(self.model, self.config, self._trained)
+        return self._fingerprint
+
+    def __reduce__(self):
+        """Pickles path and fingerprint; unpickling opens the model again."""
+        if self._opened_as is None:
+            raise UserError(
+                "An Embedder must have been opened from a path to be pickled. "
+                "Received: one that was made in memory. Save the model and use "
+                "byola_tf.load(path)."
+            )
+        now = self.statistics.mean, self.statistics.std
+        return _reopen, (*self._opened_as, self.fingerprint, *now)
 
 
 def load(
@@ -254,14 +245,58 @@ def load(
         UserError: `path` is none of these, or the others are out of range.
     """
     statistics = normalize.optional_statistics(mean, std)
+    path = os.fspath(path)
     embedder = _open(path, precision)
+    embedder._opened_as = os.path.abspath(path), precision
     if statistics is not None:
         embedder.with_statistics(statistics.mean, statistics.std)
     return embedder
 
 
+def require_fingerprint(embedder: Embedder, fingerprint: str, path: str) -> None:
+    """Refuses a model that is not the one it was.
+
+    Args:
+        embedder: `Embedder` of what lies at `path` now.
+        fingerprint: of the model that is wanted.
+        path: for the message.
+
+    Raises:
+        UserError: it is another.
+    """
+    if embedder.fingerprint != fingerprint:
+        raise UserError(
+            "A pickled object must find the model that it was made with. Received: "
+            f"another model at {path!r} (fingerprint {embedder.fingerprint}, not "
+            f"{fingerprint}). Put that model back, or fit and pickle again."
+        )
+
+
+def _reopen(path, precision, fingerprint, mean, std) -> Embedder:
+    """What a pickled `Embedder` becomes."""
+    embedder = load(path, precision)
+    require_fingerprint(embedder, fingerprint, path)
+    if (mean, std) != (embedder.statistics.mean, embedder.statistics.std):
+        embedder.with_statistics(mean, std)
+    return embedder
+
+
+def _fingerprint(model, config: Config, statistics: Statistics) -> str:
+    settings = dataclasses.asdict(config.frontend), dataclasses.asdict(config.encoder)
+    text = json.dumps([settings, statistics.mean, statistics.std], sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    in_memory = isinstance(model, WaveformEncoder)
+    for variable in (model._encoder if in_memory else model).variables:
+        is_statistic = variable is model.statistics_mean or (
+            variable is model.statistics_std
+        )
+        values = np.asarray(variable)
+        if not is_statistic and np.issubdtype(values.dtype, np.floating):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _open(path: str, precision: str) -> Embedder:
-    path = os.fspath(path)
     if precision not in _POLICIES:
         raise UserError(
             f"`precision` must be one of {', '.join(_POLICIES)}. "

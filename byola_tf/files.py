@@ -212,27 +212,28 @@ def fingerprint(paths: Iterable[str], *settings) -> str:
             stand for their content.
         *settings: numbers and texts.
     """
-    import tensorflow as tf
-
     digest = hashlib.sha256(f"1 {settings}\n".encode())
     for path in paths:
-        try:
-            status = tf.io.gfile.stat(path)
-            version = f"{status.length} {status.mtime_nsec}"
-        except tf.errors.OpError:
-            version = "absent"  # reading it will fail in words
-        except UnicodeEncodeError:  # a name that is not UTF-8, which gfile refuses
-            version = _local_version(path)
-        digest.update(f"{path} {version}\n".encode("utf-8", "surrogateescape"))
+        line = f"{path} {_version(path)}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))  # any name of a file
     return digest.hexdigest()[:16]
 
 
-def _local_version(path: str) -> str:
+def _version(path: str) -> str:
+    """Changes when a file does."""
+    if "://" not in path:
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return "absent"  # reading it will fail in words
+        return f"{status.st_size} {status.st_mtime_ns}"
+    import tensorflow as tf
+
     try:
-        status = os.stat(path)
-    except OSError:
+        status = tf.io.gfile.stat(path)
+    except tf.errors.OpError:
         return "absent"
-    return f"{status.st_size} {status.st_mtime_ns}"
+    return f"{status.length} {status.mtime_nsec}"
 
 
 def canonical(path: str) -> str:

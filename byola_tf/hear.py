@@ -8,9 +8,11 @@ normalised with the statistics that are in the model: HEAR shows no training dat
 from which to compute others.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from byola_tf import checkpoint, embedder
+from byola_tf.audio import clips
 from byola_tf.errors import UserError
 
 
@@ -29,6 +31,7 @@ class HearModel(tf.Module):
     def __init__(self, opened: embedder.Embedder):
         super().__init__(name="byola")
         self.model = opened.model
+        self.inference = opened.inference
         self.config = opened.config
         self.sample_rate = int(opened.sample_rate)
         self.scene_embedding_size = int(opened.embedding_size)
@@ -55,13 +58,16 @@ def get_scene_embeddings(audio, model: HearModel):
     """Embeds clips.
 
     Args:
-        audio: float [n_sounds, n_samples] in [-1, 1], at the model's rate.
+        audio: float in [-1, 1] or int16, [n_sounds, n_samples], at the model's rate.
         model: of `load_model`.
 
     Returns:
         float32 [n_sounds, scene_embedding_size].
+
+    Raises:
+        UserError: `audio` has another shape or type.
     """
-    return model.model(_waveform(audio), training=False)
+    return model.inference.embed(_waveform(audio))
 
 
 def get_timestamp_embeddings(audio, model: HearModel):
@@ -71,12 +77,15 @@ def get_timestamp_embeddings(audio, model: HearModel):
     20 ms beyond the end, where the clip is mirrored.
 
     Args:
-        audio: float [n_sounds, n_samples] in [-1, 1], at the model's rate.
+        audio: float in [-1, 1] or int16, [n_sounds, n_samples], at the model's rate.
         model: of `load_model`.
 
     Returns:
         float32 [n_sounds, n_timestamps, timestamp_embedding_size], and the
         centres of the frames, float32 [n_sounds, n_timestamps], milliseconds.
+
+    Raises:
+        UserError: `audio` has another shape or type.
     """
     waveform = _waveform(audio)
     stride = model.config.encoder.time_stride
@@ -89,18 +98,17 @@ def get_timestamp_embeddings(audio, model: HearModel):
     missing = (num_frames * stride - 1) * hop - num_samples
     missing = tf.clip_by_value(missing, 0, num_samples)
     mirrored = tf.pad(waveform, [[0, 0], [0, missing]], "SYMMETRIC")
-    frames = model.model.frames(mirrored)
+    frames = model.inference.frames(mirrored)
     # a clip shorter than half a frame has one row, whose centre is padding
     duration = tf.cast(num_samples, tf.float32) / model.sample_rate
     centres = tf.minimum(frames["timestamps"], duration)
     return frames["frame_embeddings"], centres * 1000.0
 
 
-def _waveform(audio):
-    waveform = tf.cast(tf.convert_to_tensor(audio), tf.float32)
-    if waveform.shape.rank != 2 or 0 in waveform.shape:
+def _waveform(audio) -> tf.Tensor:
+    if len(np.shape(audio)) != 2 or 0 in np.shape(audio):
         raise UserError(
             "`audio` must have shape [n_sounds, n_samples], with at least one of "
-            f"each. Received: {tuple(waveform.shape)}."
+            f"each. Received: {tuple(np.shape(audio))}."
         )
-    return waveform
+    return tf.constant(clips.as_batch(audio, "`audio`"))

@@ -30,7 +30,8 @@ from byola_tf.errors import UserError
 class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Embeds recordings with a model that is frozen: `fit` only opens it.
 
-    A pickled or copied transformer keeps the path of its model, not the model.
+    A pickled or copied transformer keeps path and fingerprint of its model, not the
+    model, and refuses another one that lies there later.
 
     Args:
         model: exported model, checkpoint or work directory; by default what the
@@ -44,6 +45,7 @@ class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         model_path_: the model that was opened.
         embedding_size_: length of an embedding.
         sample_rate_: the model's sampling rate, Hz.
+        fingerprint_: of the model, see `Embedder.fingerprint`.
     """
 
     def __init__(self, model=None, sample_rate=None, batch_size=32, num_threads=2):
@@ -70,6 +72,7 @@ class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self._embedder = embedder.load(self.model_path_)
         self.embedding_size_ = self._n_features_out = self._embedder.embedding_size
         self.sample_rate_ = self._embedder.sample_rate
+        self.fingerprint_ = self._embedder.fingerprint
         return self
 
     def transform(self, X):
@@ -84,7 +87,8 @@ class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             float32 [recordings, embedding_size].
 
         Raises:
-            UserError: a recording is unusable.
+            UserError: a recording is unusable; or another model lies where that of
+                a pickled transformer lay.
         """
         check_is_fitted(self)
         opened = self._open()
@@ -103,7 +107,9 @@ class AudioEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _open(self):
         if self._embedder is None:  # after pickling
-            self._embedder = embedder.load(self.model_path_)
+            opened = embedder.load(self.model_path_)
+            embedder.require_fingerprint(opened, self.fingerprint_, self.model_path_)
+            self._embedder = opened
         return self._embedder
 
     def __getstate__(self):

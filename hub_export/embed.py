@@ -58,7 +58,7 @@ def main() -> None:
         command.required("output", OUTPUT.value, "sounds.parquet"),
         options,
         WORKERS.value,
-        _progress,
+        _bar,
     )
     print(
         f"Wrote {OUTPUT.value}: {summary.num_rows} rows of {summary.embedding_size} "
@@ -74,23 +74,18 @@ def main() -> None:
         )
 
 
-def _progress(num_files: int, num_resumed: int):
-    """A bar over the files that shows how many seconds of audio a second takes."""
+def _bar(entries, total: int, description: str):
+    """A `Progress` that shows how many seconds of audio a second takes."""
     from train_lib.cli import progress
 
-    bar = progress.bar(None, num_files, "embedding", unit="file", initial=num_resumed)
     seconds = 0.0
-
-    def tell(entry):
-        nonlocal seconds
-        seconds += entry.seconds
-        rate = seconds / max(bar.format_dict["elapsed"], 1e-3)
-        bar.set_postfix_str(f"{rate:.0f} s of audio/s", refresh=False)
-        bar.update()
-        if bar.n == num_files:
-            bar.close()
-
-    return tell
+    with progress.bar(None, total, description, unit="file") as bar:
+        for entry in entries:
+            seconds += entry.seconds
+            rate = seconds / max(bar.format_dict["elapsed"], 1e-3)
+            bar.set_postfix_str(f"{rate:.0f} s of audio/s", refresh=False)
+            bar.update()
+            yield entry
 
 
 def cli() -> None:

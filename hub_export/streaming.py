@@ -7,11 +7,8 @@
             last_second = stream.window_embedding(1.0)
     embeddings, seconds = stream.flush()
 
-What comes out equals `frames` of the whole recording, whatever the chunks. A frame
-embedding sees a bounded piece of audio (see `networks.geometry`), so the stream keeps
-that much and computes on a window that starts on the recording's own grid of frames;
-the rows that see the window's edges are dropped. The recording's edges are the
-model's own: its start is the start of the first window, its end that of the last one.
+What comes out equals `frames` of the whole recording, whatever the chunks; how the
+recording is cut is told in `byola_tf.embedding.long_recordings`.
 """
 
 import collections
@@ -23,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 
 import byola_tf
-from byola_tf import audio, frontend
 from byola_tf.config import Config
 from byola_tf.embedding import long_recordings
 from byola_tf.errors import UserError
@@ -77,36 +73,30 @@ class Stream:
         input_samples: int | None = None,
     ):
         self.geometry = _require_receptive_field(config)
-        self._frames, self._config = frames, config
-        self._input_samples = input_samples
-        edge = self.geometry.edge_frames
-        if input_samples is None:
-            at_once = max(step_frames, _FRAMES_AT_ONCE)
-            capacity = self.geometry.num_samples(edge + at_once)
-        else:
-            at_once = self.geometry.num_final(input_samples) - edge
-            capacity = input_samples
-        if at_once < 1:
-            raise UserError(
-                "The model's window must hold the receptive field of a frame, "
-                f"{self.geometry.num_samples(edge + 1)} samples. Received: "
-                f"{input_samples}. Convert it with more --seconds."
-            )
-        if not 1 <= step_frames <= at_once:
-            raise UserError(
-                f"`step_frames` must lie in 1 ... {at_once} for this model. "
-                f"Received: {step_frames}."
-            )
-        self._step_frames = step_frames
-        self._buffer = np.zeros(capacity, np.float32)
+        self._config = config
+        self._windows = long_recordings.Windows(
+            frames,
+            config,
+            max(step_frames, _FRAMES_AT_ONCE),
+            step_frames,
+            input_samples,
+        )
         self._recent = collections.deque(maxlen=self._count(window_seconds))
-        self.reset()
+        self._ended = False
+
+    @property
+    def num_samples(self) -> int:
+        """Samples pushed since the start."""
+        return self._windows.num_samples
+
+    @property
+    def num_frames(self) -> int:
+        """Frame embeddings returned since the start."""
+        return self._windows.num_frames
 
     def reset(self) -> None:
         """Forgets everything: the next sample is the first of a recording."""
-        self.num_samples = self.num_frames = 0
-        self._first = 0  # frame at whose start the buffer starts
-        self._filled = 0  # samples in the buffer
+        self._windows.reset()
         self._ended = False
         self._recent.clear()
 
@@ -129,18 +119,7 @@ class Stream:
                 "`push` must not follow `flush`, which ends the recording. "
                 f"Received: {len(samples)} samples more. Call `reset` to start another."
             )
-        parts = []
-        while len(samples):
-            taken, samples = np.split(samples, [len(self._buffer) - self._filled])
-            if taken.dtype == np.int16:
-                taken = audio.from_pcm16(taken)
-            self._buffer[self._filled : self._filled + len(taken)] = taken
-            self._filled += len(taken)
-            self.num_samples += len(taken)
-            ready = self.geometry.num_final(self.num_samples) - self.num_frames
-            if ready >= self._step_frames:
-                parts.append(self._advance())
-        return self._joined(parts)
+        return self._joined(self._windows.push(samples))
 
     def flush(self) -> Frames:
         """Ends the recording.
@@ -151,17 +130,7 @@ class Stream:
         Returns:
             the remaining `Frames`.
         """
-        if self._ended or not self.num_samples:
-            self._ended = True
-            return self._joined([])
-        total = self._num_offline()
-        if self._input_samples is None:
-            rows = [self._rows(self._buffer[: self._filled], total)]
-        else:
-            silence = self.geometry.num_samples(total) - self.num_samples
-            rows = [self.push(np.zeros(max(silence, 0), np.float32)).frame_embeddings]
-            if total > self.num_frames:
-                rows.append(self._advance())
+        rows = [] if self._ended else self._windows.flush()
         self._ended = True
         return self._joined(rows)
 
@@ -196,42 +165,10 @@ class Stream:
         recent = np.stack(list(self._recent)[-count:])
         return pool_time(recent[None], self._config.encoder.pooling)[0].numpy()
 
-    def _advance(self) -> np.ndarray:
-        """Computes what is final and drops samples that nothing needs."""
-        final = self.geometry.num_final(self.num_samples)
-        if self._input_samples is None:
-            # no more than needed: a steady stream has windows of one shape
-            window = self._buffer[: self.geometry.num_samples(final - self._first)]
-        else:
-            # rows that see what lies behind the last sample are not final
-            window = self._buffer
-            window[self._filled :] = 0
-        rows = self._rows(window, final)
-        first = max(0, final - self.geometry.edge_frames)
-        dropped = (first - self._first) * self.geometry.hop
-        kept = self._buffer[dropped : self._filled].copy()
-        self._buffer[: len(kept)] = kept
-        self._first, self._filled = first, len(kept)
-        return rows
-
-    def _rows(self, window: np.ndarray, end: int) -> np.ndarray:
-        """Frame embeddings `num_frames` to `end` from a window's samples."""
-        rows = np.asarray(self._frames(window[None]))[0]
-        rows = rows[self.num_frames - self._first : end - self._first]
-        self.num_frames = end
-        self._recent.extend(row.copy() for row in rows[-self._recent.maxlen :])
-        return rows
-
-    def _num_offline(self) -> int:
-        """Frame embeddings of the recording as it stands."""
-        front, encoder = self._config.frontend, self._config.encoder
-        shortest = frontend.minimum_samples(front, encoder.time_stride)
-        log_mel_frames = front.num_frames(max(self.num_samples, shortest))
-        return geometry.of(encoder).num_frames(log_mel_frames)
-
-    def _joined(self, parts: list) -> Frames:
-        empty = np.zeros((0, self._config.encoder.frame_embedding_size), np.float32)
-        embeddings = np.concatenate([empty, *parts])
+    def _joined(self, parts: list[np.ndarray]) -> Frames:
+        units = geometry.frame_embedding_size(self._config.encoder)
+        embeddings = np.concatenate([np.zeros((0, units), np.float32), *parts])
+        self._recent.extend(embeddings[-self._recent.maxlen :])
         index = np.arange(self.num_frames - len(embeddings), self.num_frames)
         centres = index * float(self.geometry.hop) + self.geometry.center
         return Frames(embeddings, self._seconds(centres))
@@ -284,7 +221,7 @@ def open_stream(model, num_threads: int = 1, **options) -> Stream:
         )
     embedder = byola_tf.load(model) if isinstance(model, (str, os.PathLike)) else model
     return Stream(
-        lambda waveform: embedder.model.frames(waveform)["frame_embeddings"],
+        lambda waveform: embedder.inference.frames(waveform)["frame_embeddings"],
         embedder.config,
         **options,
     )

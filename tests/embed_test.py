@@ -1,6 +1,7 @@
 """The table of a folder: rows, times, errors, restarts, memory."""
 
 import csv
+import itertools
 import os
 import signal
 import subprocess
@@ -13,12 +14,13 @@ import soundfile
 
 import byola_tf
 from byola_tf import Encoder, audio, checkpoint, frontend
+from byola_tf.audio.clips import as_clips
 from byola_tf.config import Config, EncoderConfig
+from byola_tf.embedding import batching
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import length_batches
 from hub_export.tables import corpus as corpus_embedding
-from hub_export.tables import rows as recording_rows
+from hub_export.tables import reading
 from hub_export.tables.corpus import Options
 from tests import sounds
 
@@ -149,7 +151,7 @@ def test_batches_hold_every_clip_once_in_few_shapes():
     rng = np.random.default_rng(0)
     lengths = [*rng.integers(1, 30_000, 500).tolist(), *[16000] * 40, 90_000]
     seen, shapes = [], set()
-    for indices, width in length_batches.batches(lengths, 64_000):
+    for indices, width in batching.batches(lengths, 64_000):
         seen += indices
         shapes.add((len(indices), width))
         longest = max(lengths[index] for index in indices)
@@ -163,8 +165,9 @@ def test_unequal_clips_equal_one_by_one(embedder):
     rng = np.random.default_rng(1)
     lengths = [1, 200, 9000, 9100, 9500, 16000, 16000, 16001, 40_000]
     clips = [rng.normal(0, 0.1, length).astype(np.float32) for length in lengths]
-    together = length_batches.embed(embedder, clips, 50_000, False)
-    frames = length_batches.embed(embedder, clips, 50_000, True)
+    given = as_clips(clips, None, 16000)
+    together = embedder.inference.rows(given, 50_000)
+    frames = embedder.inference.rows(given, 50_000, frames=True)
     for clip, vector, rows in zip(clips, together, frames, strict=True):
         np.testing.assert_allclose(vector, embedder(clip), atol=1e-5)
         alone = embedder.frames(clip)["frame_embeddings"][0]
@@ -178,7 +181,7 @@ def test_blocks_of_a_file_are_the_file(tmp_path, monkeypatch):
         path = str(tmp_path / name)
         soundfile.write(path, stereo, 44100)
         whole = audio.load(path, 16000)
-        pieces = np.concatenate(list(recording_rows.blocks(path, 16000)))
+        pieces = np.concatenate(list(reading.blocks(path, 16000)))
         assert abs(len(pieces) - len(whole)) <= 1
         shared = min(len(pieces), len(whole))
         np.testing.assert_allclose(pieces[:shared], whole[:shared], atol=1e-6)
@@ -219,36 +222,31 @@ class Killed(Exception):
 
 
 def run_until(model, corpus, output, after, options=None):
-    """Embeds until `after` files are done; returns how many were before."""
-    started = []
+    """Embeds until `after` files are done; returns how many were left to do."""
+    left = []
 
-    def progress(total, num_resumed):
-        started.append(num_resumed)
-        todo = iter(range(after))
-
-        def tell(entry):
-            if next(todo, None) is None:
-                raise Killed
-
-        return tell
+    def progress(entries, total, description):
+        left.append(total)
+        yield from itertools.islice(entries, after)
+        raise Killed
 
     with pytest.raises(Killed):
         corpus_embedding.embed_corpus(model, corpus, output, options, 2, progress)
-    return started[0]
+    return left[0]
 
 
 def test_finished_parts_are_kept_until_something_changes(model, tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_embedding, "_FILES_PER_PART", 4)
     corpus = sounds.write_folder(tmp_path / "corpus", 12, seconds=0.2)
     output = str(tmp_path / "t.npz")
-    assert run_until(model, corpus, output, 10) == 0
+    assert run_until(model, corpus, output, 10) == 12
     assert not os.path.exists(output)
-    assert run_until(model, corpus, output, 0) == 8
-    assert run_until(model, corpus, output, 0, Options(frames=True)) == 0
-    other = save_model(tmp_path / "other", seed=1)
-    assert run_until(other, corpus, output, 0) == 0
-    sounds.write_folder(tmp_path / "corpus", 1, seconds=0.3, seed=5)
     assert run_until(model, corpus, output, 0) == 4
+    assert run_until(model, corpus, output, 0, Options(frames=True)) == 12
+    other = save_model(tmp_path / "other", seed=1)
+    assert run_until(other, corpus, output, 0) == 12
+    sounds.write_folder(tmp_path / "corpus", 1, seconds=0.3, seed=5)
+    assert run_until(model, corpus, output, 0) == 8
     assert corpus_embedding.embed_corpus(model, corpus, output).num_resumed == 4
     np.testing.assert_array_equal(read(output)["end_s"], [0.3] + [0.2] * 11)
     assert sorted(os.listdir(tmp_path)) == ["corpus", "other", "t.npz"]

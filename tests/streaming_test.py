@@ -188,9 +188,9 @@ def test_memory_and_work_per_frame_are_bounded(embedders):
         stream.push(chunk)
     assert len(lengths) == stream.num_frames
     assert set(lengths[5:]) == {4 * 640 + 192}  # two rows dropped, one kept
-    buffer = stream._buffer
+    buffer = stream._windows._buffer
     stream.push(_recording(16000 * 60))
-    assert stream._buffer is buffer and max(lengths) <= len(buffer)
+    assert stream._windows._buffer is buffer and max(lengths) <= len(buffer)
     assert len(buffer) / 16000 < 11
 
 

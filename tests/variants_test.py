@@ -187,7 +187,7 @@ def test_windows_of_a_long_recording_equal_the_whole(variant):
         1,  # the shortest window that is possible
         config,
     )
-    rows = np.concatenate([block.numpy() for block in blocks])
+    rows = np.concatenate(list(blocks))
     np.testing.assert_allclose(rows, whole, atol=1e-5 * np.abs(whole).max())
 
 

@@ -14,7 +14,6 @@ _MAX_CHANNELS = 32
 _MANY_CLIPS = 256
 _RATES = (1_000, 1_000_000)
 _BLOCK_SAMPLES = 1 << 19
-_SHORTEST_IN_GROUP = 0.75  # of the longest: the rest is computed on padding
 _READING = "Read files with byola_tf.audio.load(path, embedder.sample_rate)."
 
 
@@ -134,46 +133,29 @@ def as_clip(samples, sample_rate: int | None, target_rate: int, name: str) -> Cl
     return Clip(array, rate, target_rate, name)
 
 
-def group_by_length(lengths: Sequence[int], samples_at_a_time: int) -> list[list[int]]:
-    """Chooses the clips that go into one padded batch.
+def as_batch(waveform, name: str) -> np.ndarray:
+    """A batch that is padded already, scaled as clips are.
 
     Args:
-        lengths: samples of each clip.
-        samples_at_a_time: size of a padded batch, samples; a longer clip is a
-            group of its own.
+        waveform: NumPy array or tensor, int16 or floating [batch, samples]. What
+            follows a clip's end may be anything.
+        name: which one it is, for messages.
 
     Returns:
-        the indices of each group, longest clips first. No clip of a group is
-        shorter than three quarters of its longest.
+        float32 [batch, samples]; int16 is scaled to [-1, 1).
+
+    Raises:
+        UserError: another type, another shape, or no sample.
     """
-    groups, longest = [], 0
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if (
-            not groups
-            or lengths[index] < _SHORTEST_IN_GROUP * longest
-            or longest * (len(groups[-1]) + 1) > samples_at_a_time
-        ):
-            groups.append([])
-            longest = lengths[index]
-        groups[-1].append(index)
-    return groups
-
-
-def read_padded(clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
-    """Reads clips into one batch.
-
-    Returns:
-        float32 [batch, samples], zeros after each clip's end, and int32 [batch],
-        the clips' lengths.
-    """
-    read = [clip.read() for clip in clips]
-    num_samples = np.array([len(samples) for samples in read], np.int32)
-    if len(read) == 1:
-        return read[0][None], num_samples
-    waveforms = np.zeros([len(read), num_samples.max()], np.float32)
-    for row, samples in zip(waveforms, read, strict=True):
-        row[: len(samples)] = samples
-    return waveforms, num_samples
+    array = _as_array(waveform, name)
+    if array.ndim != 2:
+        raise UserError(
+            f"{name} must have shape [batch, samples]. Received: {array.shape}. Put a "
+            "single clip into a batch: waveform[None]."
+        )
+    if array.dtype == np.int16:
+        return audio.from_pcm16(array)
+    return array.astype(np.float32, copy=False)
 
 
 def _take_apart(waveform, channels):

@@ -1,6 +1,7 @@
 """Notices audio that a model's statistics do not fit."""
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 
@@ -105,8 +106,17 @@ class NormalizationMonitor:
             f"byola_tf.load(path, mean={own_mean:.2f}, std={own_std:.2f}), or at "
             "export with --mean and --std.",
             NormalizationWarning,
-            stacklevel=5,
+            stacklevel=_stacklevel(),
         )
 
     def _reset(self) -> None:
         self._frames, self._values, self._sum, self._squares = 0, 0, 0.0, 0.0
+
+
+def _stacklevel() -> int:
+    """How far up the caller is: the roads to here differ in length."""
+    frame, level = sys._getframe(1), 1
+    own = __name__.partition(".")[0]
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{own}."):
+        frame, level = frame.f_back, level + 1
+    return level

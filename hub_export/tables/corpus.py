@@ -10,24 +10,20 @@ import dataclasses
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import byola_tf
-from byola_tf import audio, checkpoint, files, frontend, parallel
+from byola_tf import audio, files, frontend, ownership, parallel
 from byola_tf.errors import UserError
-from hub_export.tables import (
-    parts as embedding_parts,
-)
-from hub_export.tables import (
-    rows as recording_rows,
-)
-from hub_export.tables import (
-    writing,
-)
+from byola_tf.networks import geometry
+from byola_tf.progress import Progress, no_progress
+from hub_export.tables import reading, writing
+from hub_export.tables.parts import FileRows, Part, PartWriter, row_dtype
+from hub_export.tables.rows import RowMaker
 
 error_path = writing.error_path
 
-_VERSION = 1  # of what the rows of a part mean
+_VERSION = 2  # of what the rows of a part mean
 _FILES_PER_PART = 64
 _HELD_BATCHES = 8  # batches' worth of short files, to find similar lengths among
 
@@ -91,7 +87,7 @@ def embed_corpus(
     output: str,
     options: Options | None = None,
     num_workers: int = 2,
-    progress: Callable[[int, int], Callable] | None = None,
+    progress: Progress = no_progress,
 ) -> Summary:
     """Writes the embeddings of all files that match a pattern.
 
@@ -101,144 +97,159 @@ def embed_corpus(
         output: `.parquet` or `.npz`; replaced once the new one is complete.
         options: `Options`.
         num_workers: threads that decode.
-        progress: is told the number of files and how many of them an earlier
-            run finished; returns what is called with the
-            `embedding_parts.FileRows` of each other one.
+        progress: `Progress` over the `FileRows` of the files that are embedded; not
+            over those that an earlier run finished.
+
+    Returns:
+        `Summary`.
 
     Raises:
-        UserError: nothing matches, no file is readable, or no such format.
+        UserError: nothing matches, no file is readable, no such format, or another
+            process is writing `output`.
     """
     options = options or Options()
     options.check()
     writing.check_format(output)
     paths = audio.find_files(pattern)
+    os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
+    with ownership.owned(output, "`--output`"):
+        embedder = _open(model, options)
+        parts = _plan(f"{output}.parts", paths, embedder, options)
+        missing = [part for part in parts if part.files is None]
+        num_missing = sum(len(part.paths) for part in missing)
+        made = _make(missing, embedder, options, num_workers)
+        for _ in progress(made, num_missing, "embedding"):
+            pass
+        num_resumed = len(paths) - num_missing
+        summary = _summarize(parts, embedder, options, num_resumed)
+        if summary.num_files:
+            writing.write(output, _table(parts, model, embedder))
+            writing.write_errors(output, summary.errors)
+        shutil.rmtree(f"{output}.parts")
+    if not summary.num_files:
+        raise UserError(
+            f"`--audio` must match readable files. Received: {len(paths)} files, none "
+            f"of them usable. The first: {next(iter(summary.errors.values()))}"
+        )
+    return summary
+
+
+def _open(model: str, options: Options):
     embedder = byola_tf.load(model, precision=options.precision)
     if not hasattr(embedder.model, "embed_padded"):
         raise UserError(
             "A model must have `embed_padded`. Received: "
             f"{model!r}, exported by an older version. Export it again."
         )
-    folder = f"{output}.parts"
+    return embedder
+
+
+def _plan(folder: str, paths: list[str], embedder, options: Options) -> list[Part]:
+    """The parts of the table, finished by an earlier run or not."""
     os.makedirs(folder, exist_ok=True)
-    settings = (_VERSION, _model_version(model), *dataclasses.astuple(options))
-    encoder = embedder.config.encoder
-    size = encoder.frame_embedding_size if options.frames else encoder.embedding_size
-    dtype = embedding_parts.row_dtype(size)
-    chunks = [
-        paths[first : first + _FILES_PER_PART]
-        for first in range(0, len(paths), _FILES_PER_PART)
-    ]
-    parts = [
-        embedding_parts.Part(folder, files.fingerprint(chunk, *settings), dtype)
+    settings = (_VERSION, embedder.fingerprint, *dataclasses.astuple(options))
+    dtype = row_dtype(_num_units(embedder, options))
+    firsts = range(0, len(paths), _FILES_PER_PART)
+    chunks = [paths[first : first + _FILES_PER_PART] for first in firsts]
+    return [
+        Part(folder, files.fingerprint(chunk, *settings), dtype, chunk)
         for chunk in chunks
     ]
-    listed = [part.finished() for part in parts]
-    num_resumed = sum(len(entries) for entries in listed if entries is not None)
-    tell = progress(len(paths), num_resumed) if progress else lambda entry: None
-    maker = recording_rows.RowMaker(
+
+
+def _make(
+    missing: list[Part], embedder, options: Options, num_workers: int
+) -> Iterator[FileRows]:
+    """Embeds the files of parts, in order; yields what is known of each."""
+    maker = RowMaker(
         embedder, options.frames, options.segment_seconds, options.batch_seconds
     )
-    _make_missing(parts, chunks, listed, maker, num_workers, tell)
 
-    entries = [entry for part in listed for entry in part]
-    errors = {entry.path: entry.error for entry in entries if entry.error}
-    if len(errors) == len(entries):
-        shutil.rmtree(folder)
-        raise UserError(
-            f"`--audio` must match readable files. Received: {len(paths)} files, none "
-            f"of them usable. The first: {next(iter(errors.values()))}"
-        )
-    table = writing.Table(
-        num_rows=sum(entry.num_rows for entry in entries),
-        dtype=dtype,
-        rows=lambda: itertools.chain.from_iterable(part.rows() for part in parts),
-        paths=lambda: (entry.path for entry in entries for _ in range(entry.num_rows)),
-        constants=_constants(model, embedder),
-    )
-    writing.write(output, table)
-    writing.write_errors(output, errors)
-    shutil.rmtree(folder)
-    return Summary(
-        table.num_rows,
-        len(entries) - len(errors),
-        size,
-        sum(entry.seconds for entry in entries),
-        errors,
-        num_resumed,
-    )
+    def read(path: str) -> reading.Recording:
+        return reading.read(path, maker.sample_rate, options.batch_seconds)
 
-
-def _model_version(model: str) -> str:
-    """Changes when the files of a model do."""
-    if not checkpoint.is_exported(model) and not checkpoint.is_checkpoint(model):
-        model = (checkpoint.step_folders(model) or [model])[-1]
-    found = [
-        os.path.join(parent, name)
-        for parent, _, names in os.walk(model)
-        for name in names
-    ]
-    return files.fingerprint(sorted(map(files.canonical, found)))
-
-
-def _constants(model: str, embedder) -> dict[str, str]:
-    """Columns that are the same for all rows."""
-    statistics = embedder.statistics
-    return {
-        "model": os.path.basename(os.path.abspath(model)),
-        "front_end_hash": frontend.fingerprint(
-            embedder.config.frontend, statistics.mean, statistics.std
-        ),
-    }
-
-
-def _make_missing(parts, chunks, listed, maker, num_workers: int, tell) -> None:
-    """Makes the parts that `listed` has no recordings of, and enters them there."""
-    missing = [index for index, entries in enumerate(listed) if entries is None]
-
-    def read(path):
-        limit_seconds = maker.batch_samples / maker.sample_rate
-        return recording_rows.read(path, maker.sample_rate, limit_seconds)
-
-    paths = [path for index in missing for path in chunks[index]]
+    paths = itertools.chain.from_iterable(part.paths for part in missing)
     recordings = parallel.in_order(read, paths, num_workers)
-    for index in missing:
-        with parts[index].writer() as writer:
-            for group in _groups(recordings, len(chunks[index]), maker):
-                _embed_group(group, maker, writer, tell)
-        listed[index] = writer.listed
+    for part in missing:
+        with part.writer() as writer:
+            own = itertools.islice(recordings, len(part.paths))
+            for group in _groups(own, _HELD_BATCHES * maker.batch_samples):
+                yield from _embed_group(group, maker, writer)
 
 
-def _groups(recordings, count: int, maker) -> Iterator[list]:
-    """Collects the next `count` recordings into groups that fit in memory."""
+def _groups(recordings, num_samples: int) -> Iterator[list[reading.Recording]]:
+    """Collects recordings into groups that fit in memory."""
     group, held = [], 0
-    for _ in range(count):
-        recording = next(recordings)
+    for recording in recordings:
         group.append(recording)
         if recording.waveform is not None:
             held += len(recording.waveform)
-        if held >= _HELD_BATCHES * maker.batch_samples:
+        if held >= num_samples:
             yield group
             group, held = [], 0
     if group:
         yield group
 
 
-def _embed_group(group, maker, writer, tell) -> None:
-    """Embeds the short recordings together, the long ones as they come."""
+def _embed_group(
+    group: list[reading.Recording], maker: RowMaker, writer: PartWriter
+) -> Iterator[FileRows]:
+    """Embeds the short recordings together, the long ones as they are read."""
     held = [item.waveform for item in group if item.waveform is not None]
     rows = maker.of_waveforms(held)
     for recording in group:
-        try:
-            if recording.error:
-                raise UserError(recording.error)
-            if recording.waveform is not None:
-                writer.add(*next(rows))
-                seconds = len(recording.waveform) / maker.sample_rate
-            else:
-                source = recording_rows.blocks(recording.path, maker.sample_rate)
-                for piece, seconds in maker.of_blocks(source):  # noqa: B007
-                    writer.add(*piece)
-            writer.finish(recording.path, seconds)
-        except UserError as error:
-            writer.fail(recording.path, str(error))
-        tell(writer.listed[-1])
+        if recording.error:
+            yield writer.fail(recording.path, recording.error)
+        elif recording.waveform is not None:
+            writer.add(*next(rows))
+            seconds = len(recording.waveform) / maker.sample_rate
+            yield writer.finish(recording.path, seconds)
+        else:
+            yield _embed_long(recording.path, maker, writer)
+
+
+def _embed_long(path: str, maker: RowMaker, writer: PartWriter) -> FileRows:
+    seconds = 0.0
+    try:
+        blocks = reading.blocks(path, maker.sample_rate)
+        for rows, seconds in maker.of_blocks(blocks):  # noqa: B007
+            writer.add(*rows)
+    except UserError as error:  # damaged further on
+        return writer.fail(path, str(error))
+    return writer.finish(path, seconds)
+
+
+def _summarize(parts, embedder, options: Options, num_resumed: int) -> Summary:
+    found = [entry for part in parts for entry in part.files]
+    errors = {entry.path: entry.error for entry in found if entry.error}
+    return Summary(
+        sum(entry.num_rows for entry in found),
+        len(found) - len(errors),
+        _num_units(embedder, options),
+        sum(entry.seconds for entry in found),
+        errors,
+        num_resumed,
+    )
+
+
+def _table(parts: list[Part], model: str, embedder) -> writing.Table:
+    found = [entry for part in parts for entry in part.files]
+    statistics = embedder.statistics
+    front_end_hash = frontend.fingerprint(
+        embedder.config.frontend, statistics.mean, statistics.std
+    )
+    return writing.Table(
+        num_rows=sum(entry.num_rows for entry in found),
+        dtype=parts[0].dtype,
+        rows=lambda: itertools.chain.from_iterable(part.rows() for part in parts),
+        paths=lambda: (entry.path for entry in found for _ in range(entry.num_rows)),
+        constants={
+            "model": os.path.basename(os.path.abspath(model)),
+            "front_end_hash": front_end_hash,
+        },
+    )
+
+
+def _num_units(embedder, options: Options) -> int:
+    size = geometry.frame_embedding_size if options.frames else geometry.embedding_size
+    return size(embedder.config.encoder)

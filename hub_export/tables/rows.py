@@ -1,96 +1,39 @@
-"""From one audio file to rows: (start, end, embedding), whatever its length."""
+"""Recordings → rows of the table: start, end and vector of a file, segment or frame."""
 
-import dataclasses
-import os
-import stat
+import itertools
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from byola_tf import audio
-from byola_tf.audio import blocks as audio_blocks
-from byola_tf.audio import headers
-from byola_tf.embedding import long_recordings
-from byola_tf.errors import UserError
+from byola_tf.audio.clips import Clip
 from byola_tf.networks import geometry
-from hub_export import length_batches
 
-_PIECE_SAMPLES = 1 << 19
+_WHOLE_FILE = 1 << 60  # samples of a row that no file fills
 
 
-@dataclasses.dataclass
-class Recording:
-    """A file after the first look at it.
+class Rows(NamedTuple):
+    """Some rows of one recording.
 
     Attributes:
-        path: where it is.
-        waveform: float32 [samples] at the model's rate; None where the file is
-            too long to be held, or unusable.
-        error: why it is unusable, or "".
+        starts: float64 [rows], seconds.
+        ends: float64 [rows], seconds.
+        embeddings: float32 [rows, units].
     """
 
-    path: str
-    waveform: np.ndarray | None = None
-    error: str = ""
-
-
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # starts, ends, embeddings
-
-
-def read(path: str, sample_rate: int, limit_seconds: float) -> Recording:
-    """Reads a file unless it is longer than a limit.
-
-    Args:
-        path: see `audio.load`.
-        sample_rate: wanted rate, Hz.
-        limit_seconds: how much of it is held.
-    """
-    try:
-        if "://" in path:
-            waveform = audio.load(path, sample_rate)
-            is_long = len(waveform) > limit_seconds * sample_rate
-            return Recording(path, None if is_long else waveform)
-        source_rate, blocks = _open(path)
-        pieces, held = [], 0
-        for block in _told(path, blocks):
-            pieces.append(block)
-            held += len(block)
-            if held > limit_seconds * source_rate:
-                blocks.close()
-                return Recording(path)
-        waveform = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        return Recording(path, audio.resample(waveform, source_rate, sample_rate))
-    except UserError as error:
-        return Recording(path, error=str(error))
-
-
-def blocks(path: str, sample_rate: int) -> Iterator[np.ndarray]:
-    """Reads a file in pieces, float32 [samples] at `sample_rate`.
-
-    Only a local one takes no more memory than its pieces.
-
-    Raises:
-        AudioError: see `audio.load`; at the damaged place.
-    """
-    if "://" in path:
-        waveform = audio.load(path, sample_rate)
-        yield from np.array_split(waveform, 1 + len(waveform) // _PIECE_SAMPLES)
-        return
-    source_rate, source = _open(path)
-    yield from audio_blocks.resample_blocks(
-        _told(path, source), source_rate, sample_rate
-    )
+    starts: np.ndarray
+    ends: np.ndarray
+    embeddings: np.ndarray
 
 
 class RowMaker:
-    """Makes the rows of clips, segments or frames.
+    """Makes the rows of recordings: one a file, one a segment or one a frame.
 
     Args:
         embedder: `byola_tf.Embedder`.
         frames: a row a frame.
-        segment_seconds: a row for each piece of this length, the last one
-            shorter; None for a row a file.
+        segment_seconds: a row for each piece of this length, the last one of a
+            recording shorter; None for a row a file.
         batch_seconds: audio that is embedded at a time.
 
     Attributes:
@@ -99,130 +42,101 @@ class RowMaker:
     """
 
     def __init__(self, embedder, frames, segment_seconds, batch_seconds):
-        self._embedder = embedder
+        self._inference = embedder.inference
         self._frames = frames
         self.sample_rate = embedder.sample_rate
         self.batch_samples = round(batch_seconds * self.sample_rate)
         self._segment = segment_seconds and round(segment_seconds * self.sample_rate)
-        config = embedder.config
-        hop = config.frontend.hop_length / config.frontend.sample_rate
-        shape = geometry.of(config.encoder)
-        self._row_seconds = shape.time_stride * hop
-        # a frame's centre is its place in time
-        self._first_start = shape.first_centre * hop - self._row_seconds / 2
+        # row n starts at self._start + n self._step, samples
+        self._start, self._step = 0, self._segment or _WHOLE_FILE
+        if frames:
+            shape = geometry.of(embedder.config.encoder)
+            hop = embedder.config.frontend.hop_length
+            self._step = shape.time_stride * hop
+            # a frame's centre is its place in time
+            self._start = shape.first_centre * hop - self._step / 2
 
     def of_waveforms(self, waveforms: list[np.ndarray]) -> Iterator[Rows]:
-        """Yields the rows of each of some recordings that are in memory."""
-        clips, owners = [], []
-        for owner, waveform in enumerate(waveforms):
-            pieces = self._pieces(waveform)
-            clips += pieces
-            owners += [owner] * len(pieces)
-        embeddings = length_batches.embed(
-            self._embedder, clips, self.batch_samples, self._frames
-        )
-        position = 0
-        for owner, waveform in enumerate(waveforms):
-            count = owners.count(owner)
-            own = embeddings[position : position + count]
-            position += count
-            yield self._timed(np.concatenate(own), 0, len(waveform) / self.sample_rate)
+        """Makes the rows of recordings that are in memory, embedded together.
 
-    def of_blocks(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[Rows, float]]:
-        """Yields rows of one long recording, and the seconds read so far."""
-        read_samples = 0
+        Args:
+            waveforms: float32 [samples] each.
 
-        def counted():
-            nonlocal read_samples
-            for piece in pieces:
-                read_samples += len(piece)
-                yield piece
+        Yields:
+            the `Rows` of each.
+        """
+        pieces = [self._pieces(waveform) for waveform in waveforms]
+        embeddings = iter(self._embed(itertools.chain.from_iterable(pieces)))
+        for waveform, own in zip(waveforms, pieces, strict=True):
+            parts = list(itertools.islice(embeddings, len(own)))
+            seconds = len(waveform) / self.sample_rate
+            yield self._timed(np.concatenate(parts), 0, seconds)
 
+    def of_blocks(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[Rows, float]]:
+        """Makes the rows of one long recording while it is read.
+
+        Args:
+            blocks: the recording in pieces of any length, float32 [samples].
+
+        Yields:
+            the next `Rows`, and the seconds read so far.
+        """
+        counter = _Counter()
         if self._segment:
-            makers = self._segment_blocks(counted())
+            made = self._segments_of_blocks(counter.count(blocks))
         else:
-            makers = self._long_blocks(counted())
+            made = self._inference.rows_of_blocks(
+                counter.count(blocks), self.batch_samples, self._frames
+            )
         first = 0
-        for embeddings in makers:
-            seconds = read_samples / self.sample_rate
+        for embeddings in made:
+            seconds = counter.num_samples / self.sample_rate
             yield self._timed(embeddings, first, seconds), seconds
             first += len(embeddings)
 
-    def _pieces(self, waveform):
+    def _segments_of_blocks(self, blocks) -> Iterator[np.ndarray]:
+        at_a_time = max(1, self.batch_samples // self._segment) * self._segment
+        for waveform in _cut(blocks, at_a_time):
+            yield np.concatenate(self._embed(self._pieces(waveform)))
+
+    def _pieces(self, waveform: np.ndarray) -> list[np.ndarray]:
+        """What becomes a row each, or the whole for rows of frames."""
         if not self._segment:
             return [waveform]
         starts = range(0, len(waveform), self._segment)
         return [waveform[start : start + self._segment] for start in starts]
 
-    def _long_blocks(self, pieces):
-        def embed_frames(waveform):
-            return self._embedder.model.frames(tf.constant(waveform))[
-                "frame_embeddings"
-            ]
+    def _embed(self, pieces: Iterable[np.ndarray]) -> list[np.ndarray]:
+        rate = self.sample_rate
+        clips = [Clip(piece, rate, rate, "a recording") for piece in pieces]
+        return self._inference.rows(clips, self.batch_samples, self._frames)
 
-        config = self._embedder.config
-        if not long_recordings.is_possible(config):
-            whole = np.concatenate(list(pieces))
-            yield from length_batches.embed(
-                self._embedder, [whole], len(whole), self._frames
-            )
-            return
-        rows = long_recordings.frame_blocks(
-            embed_frames, pieces, self.batch_samples, config
-        )
-        if self._frames:
-            for block in rows:
-                yield block.numpy()
-        else:
-            yield long_recordings.pool(rows, config.encoder.pooling)[None]
-
-    def _segment_blocks(self, pieces):
-        window = max(1, self.batch_samples // self._segment) * self._segment
-        waiting = np.zeros(0, np.float32)
-        for piece in pieces:
-            waiting = np.concatenate([waiting, piece])
-            while len(waiting) > window:
-                yield self._embed_segments(waiting[:window])
-                waiting = waiting[window:]
-        if len(waiting):
-            yield self._embed_segments(waiting)
-
-    def _embed_segments(self, waveform):
-        pieces = self._pieces(waveform)
-        return np.concatenate(
-            length_batches.embed(self._embedder, pieces, self.batch_samples, False)
-        )
-
-    def _timed(self, embeddings, first: int, seconds: float) -> Rows:
-        """Adds start and end in seconds to the rows from number `first` on."""
+    def _timed(self, embeddings: np.ndarray, first: int, seconds: float) -> Rows:
+        """Adds start and end to the rows from number `first` on."""
         numbers = first + np.arange(len(embeddings), dtype=np.float64)
-        if self._frames:
-            starts = numbers * self._row_seconds + self._first_start
-            ends = starts + self._row_seconds
-        elif self._segment:
-            starts = numbers * self._segment / self.sample_rate
-            ends = starts + self._segment / self.sample_rate
-        else:
-            starts, ends = np.zeros(1), np.full(1, seconds)
-        return np.maximum(starts, 0), np.minimum(ends, seconds), embeddings
+        starts = (self._start + numbers * self._step) / self.sample_rate
+        ends = starts + self._step / self.sample_rate
+        return Rows(np.maximum(starts, 0), np.minimum(ends, seconds), embeddings)
 
 
-def _open(path: str):
-    try:
-        # opening a pipe waits for its writer, for ever
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise audio.AudioError(audio.unusable(path, "it is not a regular file"))
-        return audio_blocks.open_mono(path)
-    except OSError as error:
-        reason = f"it cannot be read ({error})"
-        raise audio.AudioError(audio.unusable(path, reason)) from error
-    except headers.BrokenAudio as error:
-        raise audio.AudioError(audio.unusable(path, str(error))) from error
+class _Counter:
+    """Counts the samples that go by."""
+
+    num_samples = 0
+
+    def count(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            self.num_samples += len(block)
+            yield block
 
 
-def _told(path: str, source: Iterable) -> Iterator[np.ndarray]:
-    """Names the file where decoding fails."""
-    try:
-        yield from source
-    except headers.BrokenAudio as error:
-        raise audio.AudioError(audio.unusable(path, str(error))) from error
+def _cut(blocks: Iterable[np.ndarray], num_samples: int) -> Iterator[np.ndarray]:
+    """Cuts a recording anew, into pieces of one length and a last shorter one."""
+    waiting = np.zeros(0, np.float32)
+    for block in blocks:
+        waiting = np.concatenate([waiting, block])
+        while len(waiting) >= num_samples:
+            yield waiting[:num_samples]
+            waiting = waiting[num_samples:]
+    if len(waiting):
+        yield waiting

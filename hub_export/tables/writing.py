@@ -5,7 +5,6 @@ import dataclasses
 import io
 import itertools
 import os
-import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 
@@ -23,7 +22,7 @@ class Table:
 
     Attributes:
         num_rows: at least one.
-        dtype: of a row; see `embedding_parts.row_dtype`.
+        dtype: of a row; see `parts.row_dtype`.
         rows: iterates over the rows in order, some at a time, [rows].
         paths: iterates over the path of every row.
         constants: name -> text, the same for all rows: columns of a Parquet
@@ -62,15 +61,8 @@ def write(path: str, table: Table) -> None:
         path: `.parquet` or `.npz`.
         table: `Table`.
     """
-    temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
+    with files.replacing(path) as temporary:
         _WRITERS[os.path.splitext(path)[1]](temporary, table)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
 
 
 def error_path(output: str) -> str:
@@ -82,6 +74,7 @@ def write_errors(output: str, errors: dict[str, str]) -> None:
     """Lists path and reason of the files that were left out, or removes the list."""
     path = error_path(output)
     if not errors:
+        files.recover(path)
         if os.path.exists(path):
             os.remove(path)
         return

@@ -23,9 +23,9 @@ import numpy as np
 
 import byola_tf
 from byola_tf import audio, files, normalize, parallel
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
 from byola_tf.frontend import log_mel_spectrogram
+from byola_tf.progress import Progress, no_progress
 from train_lib.probe import store
 from train_lib.probe.store import TaskEmbeddings
 from train_lib.probe.tasks.tasks import Fold, Task
@@ -43,7 +43,7 @@ def embed_task(
     embedder: Callable,
     unit_seconds: float,
     batch_size: int | None = None,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
     *,
     cache: str | None = None,
     num_workers: int | None = None,
@@ -58,8 +58,7 @@ def embed_task(
             nothing is cached.
         unit_seconds: length of a crop.
         batch_size: crops embedded at a time; about 160 s of audio when None.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: `Progress` over crops and files.
         cache: folder in which embeddings are looked for and kept.
         num_workers: threads that decode; the number of cores when None.
 
@@ -288,7 +287,16 @@ def random_start(num_samples: int, unit_samples: int, row: int) -> int:
 
 
 def unit_crop(waveform: np.ndarray, start: int, unit_samples: int) -> np.ndarray:
-    """Copies `unit_samples` from `start`, padded with zeros at the end."""
+    """Copies a piece, padded with zeros at the end.
+
+    Args:
+        waveform: float32 [samples].
+        start: first sample of the piece, 0 to `samples`.
+        unit_samples: length of the piece, samples.
+
+    Returns:
+        float32 [unit_samples].
+    """
     crop = waveform[start : start + unit_samples]
     return np.pad(crop, (0, unit_samples - len(crop)))
 

@@ -13,6 +13,7 @@ import os
 import zipfile
 
 import numpy as np
+import platformdirs
 
 from byola_tf import normalize
 from train_lib.probe.tasks.tasks import Fold
@@ -153,7 +154,6 @@ def take(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def default_folder() -> str:
-    """The user's cache: $BYOLA_CACHE, or byola-tf in $XDG_CACHE_HOME or ~/.cache."""
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-    folder = os.environ.get("BYOLA_CACHE") or os.path.join(caches, "byola-tf")
+    """Where embeddings are cached: below $BYOLA_CACHE, or the system's cache."""
+    folder = os.environ.get("BYOLA_CACHE") or platformdirs.user_cache_dir("byola-tf")
     return os.path.join(os.path.expanduser(folder), "embeddings")

@@ -26,8 +26,8 @@ class EncoderModel(AudioModel):
         embedder: the model.
         name: in results.
         fingerprint: see `AudioModel`.
-        embed: normalised by the embedder's statistics, waveform [batch,
-            samples] to [batch, d]; the embedder's own output when None.
+        embed: normalised by the embedder's statistics, float32 [batch, samples]
+            to [batch, d]; the embedder's own output when None.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class EncoderModel(AudioModel):
         self.fingerprint = fingerprint
         self.sample_rate = embedder.sample_rate
         self.config = embedder.config
-        self._embed = embed or (lambda waveform: embedder.model(waveform))
+        self._embed = embed or (lambda waveform: embedder.inference.embed(waveform))
 
     @property
     def statistics(self) -> normalize.Statistics:
@@ -66,7 +66,19 @@ class EncoderModel(AudioModel):
 def open_checkpoint(
     path: str, pooling: str | None, layers: Sequence[str] | None
 ) -> EncoderModel:
-    """Opens a checkpoint or a work directory's newest; see `models.open_model`."""
+    """Opens a checkpoint or a work directory's newest.
+
+    Args:
+        path: its folder.
+        pooling: see `opening.open_model`.
+        layers: see `opening.open_model`.
+
+    Returns:
+        `EncoderModel`, called "encoder".
+
+    Raises:
+        UserError: `path` is neither; or there is no such layer.
+    """
     try:
         opened = checkpoint.load(path)
     except UserError as error:
@@ -95,8 +107,8 @@ def open_exported(
     Args:
         path: its folder.
         loaded: what `tf.saved_model.load` returned.
-        pooling: see `models.open_model`.
-        layers: see `models.open_model`.
+        pooling: see `opening.open_model`.
+        layers: see `opening.open_model`.
     """
     if layers:
         opened = checkpoint.from_exported(loaded)
@@ -119,8 +131,8 @@ def open_random(
 
     Args:
         name: which.
-        pooling: see `models.open_model`.
-        layers: see `models.open_model`.
+        pooling: see `opening.open_model`.
+        layers: see `opening.open_model`.
         seed: of its weights.
     """
     opened = random_checkpoint(name, seed)
@@ -159,7 +171,7 @@ def _from_encoder(
     embedder = Embedder.from_encoder(encoder, config, statistics)
     embed = None
     if layers:
-        embed = inner_layers.make_embed(embedder.model, encoder, layers, pooling)
+        embed = _inner_layers(embedder, encoder, layers, pooling)
     elif pooling:
         embed = _pooled_frames(embedder, pooling)
     layers = layers and tuple(layers)
@@ -167,9 +179,19 @@ def _from_encoder(
     return EncoderModel(embedder, "encoder", fingerprint, embed)
 
 
+def _inner_layers(embedder: Embedder, encoder: Encoder, layers, pooling) -> Callable:
+    of_layers = inner_layers.make_embed(embedder.model, encoder, layers, pooling)
+
+    def embed(waveform):
+        embedder.inference.watch(waveform)
+        return of_layers(waveform)
+
+    return embed
+
+
 def _pooled_frames(embedder: Embedder, pooling: str) -> Callable:
     def embed(waveform):
-        frames = embedder.model.frames(waveform)["frame_embeddings"]
+        frames = embedder.inference.frames(waveform)["frame_embeddings"]
         return pool_time(frames, pooling)
 
     return embed
