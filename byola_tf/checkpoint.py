@@ -55,7 +55,7 @@ def model_path(path=None) -> str:
         raise UserError(
             "A model must be named, by the caller or the environment variable "
             "BYOLA_MODEL. Received: neither. E.g. BYOLA_MODEL=runs/model, the folder "
-            "that hub_export.export wrote."
+            "that byola export wrote."
         )
     return os.fspath(path)
 
@@ -134,7 +134,7 @@ def open_exported(path: str):
         raise UserError(
             "A model must be a SavedModel written by hub_export. Received: "
             f"{path!r}, a SavedModel without `metadata()`. Export it with "
-            "python -m hub_export.export."
+            "byola export."
         )
     return model
 
@@ -168,7 +168,7 @@ def load(path: str) -> Checkpoint:
         newest = step_folders(path)[-1:]
         if not newest or not is_checkpoint(newest[0]):
             raise UserError(
-                "A checkpoint must be a work directory of train_lib.pretrain or a "
+                "A checkpoint must be a work directory of byola pretrain or a "
                 f"folder with {CONFIG_FILE} and {WEIGHTS_FILE}. Received: {path!r}, "
                 f"which {_describe(path)}. Train first, or check the path."
             )

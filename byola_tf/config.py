@@ -51,9 +51,9 @@ class DataConfig:
     Attributes:
         pattern: a folder, or a glob in which `**` stands for any number of
             folders; files without an audio extension are ignored. Or shards
-            made by `train_lib.prepare`: their folder, or a glob of them.
+            made by `byola prepare`: their folder, or a glob of them.
         exclude: text file with the path of a recording to leave out on each
-            line, as the corpus doctor (`train_lib.corpus`) writes it.
+            line, as the corpus doctor (`byola corpus`) writes it.
         tfds: NAME:SPLIT, an audio data set of tensorflow-datasets in place of
             `pattern`.
         service: address of a tf.data service dispatcher (grpc://HOST:PORT)

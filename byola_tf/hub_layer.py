@@ -179,7 +179,7 @@ def _open(path: str, graph: str | None):
     if graph is None and found is None:
         raise UserError(
             "`path` must be the folder of an exported model, with saved_model.pb. "
-            f"Received: {path!r}. Export one with python -m hub_export.export."
+            f"Received: {path!r}. Export one with byola export."
         )
     wanted = found if graph is None else zlib.decompress(base64.b85decode(graph))
     if found == wanted:

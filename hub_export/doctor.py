@@ -1,6 +1,6 @@
 """Says whether this environment works: versions, bad combinations, trials.
 
-  python -m hub_export.doctor
+  byola doctor
 
 Prints Python, system and processor, the versions of all packages that matter,
 the combinations of them that are known not to work, and whether each part
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def cli() -> None:
-    """Entry point of `byola-doctor`."""
+    """Entry point of `byola doctor`."""
     command.run(main, prints_result=True)
 
 

@@ -1,6 +1,6 @@
 """Embeds a folder of recordings into a table: a row a file, a segment or a frame.
 
-  python -m hub_export.embed --model=MODEL --audio=sounds/ --output=sounds.parquet
+  byola embed --model=MODEL --audio=sounds/ --output=sounds.parquet
 
 Searches folders recursively for WAV, FLAC, Ogg and MP3 files of any rate and
 length. The table, in the order of the sorted paths, has the columns path, start_s,
@@ -89,7 +89,7 @@ def _bar(entries, total: int, description: str):
 
 
 def cli() -> None:
-    """Entry point of `byola-embed`."""
+    """Entry point of `byola embed`."""
     command.run(main)
 
 

@@ -1,6 +1,6 @@
 r"""Exports a checkpoint as a TF-Hub SavedModel: waveform → embedding.
 
-  python -m hub_export.export --workdir=runs/first --output=runs/model
+  byola export --workdir=runs/first --output=runs/model
 
 The model is written beside its final place, loaded again and compared with the
 checkpoint on silence, noise, tones and clicks; only then does it take the place
@@ -10,13 +10,13 @@ of `--output`. Use it with byola_tf.load, hub.load or hub.KerasLayer.
 the audio to come differ from the training corpus's. --workdir may then be a
 model that was exported before:
 
-  python -m hub_export.export --workdir=runs/model --output=runs/model_speech \
+  byola export --workdir=runs/model --output=runs/model_speech \
       --mean=-9.03 --std=5.04
 
 With it come a model card (MODEL/README.md) and MODEL.tar.gz with its checksum,
 which hub.load opens from a web server. To publish, say what it is:
 
-  python -m hub_export.export --workdir=runs/first --output=runs/model \
+  byola export --workdir=runs/first --output=runs/model \
       --licence=cc-by-4.0 --training_data='FSD50K, development set' \
       --probe=probe.json --publish=runs/published --name=byola-fsd50k --owner=ME
 
@@ -28,15 +28,12 @@ import os
 
 from absl import flags
 
-from byola_tf import normalize
-from hub_export import saved_model
-from hub_export.publishing import archive, layouts, model_card
-from train_lib.cli import command
+from train_lib.cli import command, commands
 
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Work directory of train_lib.pretrain, one checkpoint folder, or a model.",
+    "Work directory of byola pretrain, one checkpoint folder, or a model.",
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder of the model; replaced if one.")
 MEAN = flags.DEFINE_float(
@@ -54,7 +51,7 @@ TRAINING_DATA = flags.DEFINE_string(
     "training_data", None, "What it was trained on, in words; the card says it."
 )
 PROBE = flags.DEFINE_list(
-    "probe", [], "Results of train_lib.linear_probe for the card, separated by commas."
+    "probe", [], "Results of byola probe for the card, separated by commas."
 )
 ARCHIVE = flags.DEFINE_bool("archive", True, "Write OUTPUT.tar.gz and its checksum.")
 PUBLISH = flags.DEFINE_string(
@@ -68,6 +65,10 @@ OWNER = flags.DEFINE_string("owner", "", "User or organisation it is published u
 
 def main() -> None:
     """Exports and says what was checked and written."""
+    from byola_tf import normalize
+    from hub_export import saved_model
+    from hub_export.publishing import archive, layouts, model_card
+
     workdir = command.required("workdir", WORKDIR.value, "runs/first")
     output = command.required("output", OUTPUT.value, "runs/model")
     statistics = normalize.optional_statistics(MEAN.value, STD.value)
@@ -101,13 +102,13 @@ def main() -> None:
         layouts.write(output, PUBLISH.value, name, OWNER.value)
         print(f"Wrote {PUBLISH.value}: see PUBLISHING.md there.")
     print(
-        f"Evaluate: python -m train_lib.linear_probe --model={output} "
+        f"Evaluate: {commands.invocation('probe')} --model={output} "
         "--metadata=TASK.csv --audio=DIR --unit_seconds=1 --output=probe.json"
     )
 
 
 def cli() -> None:
-    """Entry point of `byola-export`."""
+    """Entry point of `byola export`."""
     command.run(main)
 
 

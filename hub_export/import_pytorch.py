@@ -1,6 +1,6 @@
 r"""Turns a PyTorch checkpoint of BYOL-A into a model of this project.
 
-  python -m hub_export.import_pytorch --checkpoint=encoder.pth \
+  byola import-pytorch --checkpoint=encoder.pth \
       --mean=-9.66 --std=4.72 --output=MODEL
 
 Reads v1 (any width) and v2 state dicts: features.{0,4,8} convolutions,
@@ -13,8 +13,6 @@ that it allows your use.
 
 from absl import flags
 
-from byola_tf import metadata
-from hub_export.pytorch import state_dict
 from train_lib.cli import command
 
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The .pth file.")
@@ -28,6 +26,9 @@ LICENCE = flags.DEFINE_string(
 
 def main() -> None:
     """Imports and says what was found."""
+    from byola_tf import metadata
+    from hub_export.pytorch import state_dict
+
     path = command.required("checkpoint", CHECKPOINT.value, "encoder.pth")
     output = command.required("output", OUTPUT.value, "MODEL")
     mean = command.required("mean", MEAN.value, "-9.66")

@@ -203,7 +203,7 @@ def open_stream(model, num_threads: int = 1, **options) -> Stream:
 
     Args:
         model: path for `byola_tf.load`, an `Embedder`, or the path of a .tflite file
-            of hub_export.tflite that has the signature `frames`.
+            of byola tflite that has the signature `frames`.
         num_threads: of a .tflite file.
         **options: `window_seconds` and `step_frames` of `Stream`.
 

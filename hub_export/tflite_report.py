@@ -1,4 +1,4 @@
-"""The report of `hub_export.tflite` as a Markdown table."""
+"""The report of `byola tflite` as a Markdown table."""
 
 
 def table(report: dict) -> str:

@@ -193,7 +193,7 @@ class TestFacts:
         metadata, _ = make_task(fold_rows(2))
         assert table.of_prepared("birds", str(tmp_path)) == metadata
         with pytest.raises(
-            UserError, match="without esc50.csv. Prepare it first: python -m train_lib"
+            UserError, match="without esc50.csv. Prepare it first: byola tasks prepare"
         ):
             table.of_prepared("esc50", str(tmp_path))
 

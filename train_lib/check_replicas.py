@@ -1,6 +1,6 @@
 """Checks that several devices train the same model as one, on this machine.
 
-  python -m train_lib.check_replicas
+  byola check-replicas
 
 Trains a small model for 20 steps on one device, on all accelerators (two logical
 CPU devices where there is none) and in two worker processes, with the same seed

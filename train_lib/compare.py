@@ -1,8 +1,8 @@
 """Tests whether two models differ: a paired test on the same test clips.
 
-Takes two results of train_lib.linear_probe on the same task:
+Takes two results of byola probe on the same task:
 
-  python -m train_lib.compare first.json second.json
+  byola compare first.json second.json
 
 prints both scores, their difference with its 95 % interval over resampled test
 clips (paired bootstrap), and McNemar's exact test.
@@ -38,7 +38,7 @@ def main() -> None:
     if len(RESULTS.value) != 2:
         raise UserError(
             f"`results` must be two JSON files. Received: {len(RESULTS.value)}. "
-            "E.g. python -m train_lib.compare first.json second.json."
+            "E.g. byola compare first.json second.json."
         )
     from train_lib.probe.judging import significance
 

@@ -1,6 +1,6 @@
 r"""Examines a folder of sounds before training: the corpus doctor.
 
-  python -m train_lib.corpus --audio=sounds --report=sounds.html \
+  byola corpus --audio=sounds --report=sounds.html \
       --exclude_list=exclude.txt
 
 Finds broken, silent, non-finite, duplicate, clipped and narrow-band files,
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def cli() -> None:
-    """Entry point of `byola-corpus`."""
+    """Entry point of `byola corpus`."""
     command.run(main)
 
 

@@ -1,7 +1,7 @@
 r"""Runs a part of a tf.data service: its dispatcher or one of its workers.
 
-  python -m train_lib.data_service --role=dispatcher --port=5050
-  python -m train_lib.data_service --role=worker --dispatcher=HOST:5050
+  byola data-service --role=dispatcher --port=5050
+  byola data-service --role=worker --dispatcher=HOST:5050
 
 One dispatcher, any number of workers on any machines that see the shards under
 the same path. Then train with --config.data.service=grpc://HOST:5050. A part
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def cli() -> None:
-    """Entry point of `byola-data-service`."""
+    """Entry point of `byola data-service`."""
     command.run(main)
 
 

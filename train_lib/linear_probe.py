@@ -4,15 +4,15 @@ Embeds each clip once with the frozen model, trains linear classifiers on the
 embeddings and reports the accuracy on test clips: the published protocol of
 BYOL-A (mean over folds, three seeds, 95 % interval). For example:
 
-  python -m train_lib.linear_probe --model=MODEL --metadata=sounds.csv \\
+  byola probe --model=MODEL --metadata=sounds.csv \\
       --audio=sounds/ --unit_seconds=5 --output=sounds.json
 
 The metadata CSV has the columns file_name, label and either fold (each value is
 held out once) or split (train, valid, test). A comma in any label makes a
 multi-label task, scored by mean average precision. Of a folder that
-`train_lib.tasks prepare` made, the task's name is enough:
+`byola tasks prepare` made, the task's name is enough:
 
-  python -m train_lib.linear_probe --model=MODEL --task=esc50 \\
+  byola probe --model=MODEL --task=esc50 \\
       --audio=tasks/esc50 --output=esc50.json
 """
 
@@ -169,7 +169,7 @@ def main() -> None:
 
 
 def cli() -> None:
-    """Entry point of `byola-probe`."""
+    """Entry point of `byola probe`."""
     command.run(main, help_tail=_help_tail)
 
 

@@ -1,7 +1,7 @@
 r"""Decodes and resamples a folder of sounds once, into TFRecord shards.
 
-  python -m train_lib.prepare --audio=sounds --output=shards
-  python -m train_lib.pretrain --config=byola_v2 --workdir=runs/first \
+  byola prepare --audio=sounds --output=shards
+  byola pretrain --config=byola_v2 --workdir=runs/first \
       --config.data.pattern=shards
 
 Training from the shards gives the losses of training from the folder. Folders
@@ -17,7 +17,7 @@ import os
 
 from absl import flags
 
-from train_lib.cli import command
+from train_lib.cli import command, commands
 
 AUDIO = flags.DEFINE_string("audio", None, "Folder or glob of audio files.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the shards.")
@@ -45,7 +45,7 @@ METADATA = flags.DEFINE_string(
     "metadata", None, "CSV with labels: columns file_name, label."
 )
 EXCLUDE = flags.DEFINE_string(
-    "exclude", "", "Text file: paths to leave out (see train_lib.corpus)."
+    "exclude", "", "Text file: paths to leave out (see byola corpus)."
 )
 MAX_HOURS = flags.DEFINE_float(
     "max_hours",
@@ -79,13 +79,13 @@ def main() -> None:
         f"Done: {manifest['num_recordings']} recordings, {manifest['hours']:.2f} h, "
         f"in {len(manifest['shards'])} shards of {size / 1e6:.1f} MB together; "
         f"{len(manifest['skipped'])} files skipped.\n"
-        "Train: python -m train_lib.pretrain --config=byola_v2 --workdir=W "
+        f"Train: {commands.invocation('pretrain')} --config=byola_v2 --workdir=W "
         f"--config.data.pattern={output}"
     )
 
 
 def cli() -> None:
-    """Entry point of `byola-prepare`."""
+    """Entry point of `byola prepare`."""
     command.run(main)
 
 

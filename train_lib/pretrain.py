@@ -1,6 +1,6 @@
 r"""Pre-trains an audio encoder on a folder of sounds (BYOL-A).
 
-  python -m train_lib.pretrain --config=byola_v2 --workdir=runs/first \
+  byola pretrain --config=byola_v2 --workdir=runs/first \
       --config.data.pattern='sounds/**/*'
 
 `--config` takes a packaged configuration (byola_v2, byola_v1, smoke) or the
@@ -8,12 +8,12 @@ path of a file with `get_config()`. Any field of the tree is a flag:
 `--config.train.batch_size=64 --config.train.steps=1000`. Run the same command
 again to resume after an interruption. Then export and evaluate:
 
-  python -m hub_export.export --workdir=runs/first --output=runs/model
+  byola export --workdir=runs/first --output=runs/model
 """
 
 from absl import flags
 
-from train_lib.cli import command, config_flag
+from train_lib.cli import command, commands, config_flag
 
 CONFIG = config_flag.define()
 WORKDIR = flags.DEFINE_string(
@@ -45,12 +45,12 @@ def describe(summary, workdir: str) -> str:
         f"{probe}{summary.samples_per_s:.1f} samples/s, {summary.input_wait:.0%} of "
         f"the time waiting for input, {summary.skipped_files} files skipped.\n{reason}"
         f"Checkpoint: {summary.checkpoint}\n"
-        f"Export: python -m hub_export.export --workdir={workdir} --output=MODEL"
+        f"Export: {commands.invocation('export')} --workdir={workdir} --output=MODEL"
     )
 
 
 def cli() -> None:
-    """Entry point of `byola-pretrain`."""
+    """Entry point of `byola pretrain`."""
     command.run(main, prepare=config_flag.expand, help_tail=config_flag.help_text)
 
 

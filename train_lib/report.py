@@ -1,10 +1,10 @@
 """Makes one page of the results of many models on many tasks.
 
-Reads every JSON file of `train_lib.linear_probe` and `train_lib.robustness` below
+Reads every JSON file of `byola probe` and `byola robustness` below
 a folder and writes a self-contained HTML page, with the same tables beside it as
 Markdown (.md) and every number as CSV (.csv). For example:
 
-  python -m train_lib.report --results=results/ --output=report.html
+  byola report --results=results/ --output=report.html
 
 Published results of the same protocol stand beside the measured ones, marked as
 published. What the page shows depends on what the results hold: scores by class,
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def cli() -> None:
-    """Entry point of `byola-report`."""
+    """Entry point of `byola report`."""
     command.run(main)
 
 

@@ -1,12 +1,12 @@
 """Measures how much a model minds noise, gain, pitch and time shift.
 
-Trains the classifiers of train_lib.linear_probe on clean clips, then perturbs
+Trains the classifiers of byola probe on clean clips, then perturbs
 the test clips: background noise (20, 10, 0 dB), gain (6, 12 dB up and down),
 pitch (1, 2 semitones up and down), time shift (10, 25, 50 % of the clip). Writes
 the cosine to the clean embedding and the accuracy of each as JSON, and the same
 as a Markdown table beside it. For example:
 
-  python -m train_lib.robustness --model=MODEL --metadata=sounds.csv \\
+  byola robustness --model=MODEL --metadata=sounds.csv \\
       --audio=sounds/ --unit_seconds=5 --output=robustness.json
 """
 
@@ -18,12 +18,8 @@ from absl import flags
 from byola_tf import files
 from train_lib.cli import command, progress
 
-MODEL = flags.DEFINE_string(
-    "model", None, "What to measure, as for train_lib.linear_probe."
-)
-METADATA = flags.DEFINE_string(
-    "metadata", None, "CSV of the task, as for train_lib.linear_probe."
-)
+MODEL = flags.DEFINE_string("model", None, "What to measure, as for byola probe.")
+METADATA = flags.DEFINE_string("metadata", None, "CSV of the task, as for byola probe.")
 AUDIO = flags.DEFINE_string(
     "audio", None, "Folder that file_name in the CSV is relative to."
 )
@@ -39,7 +35,7 @@ NOISE = flags.DEFINE_string(
 OUTPUT = flags.DEFINE_string(
     "output", None, "JSON file to write; the table goes beside it as .md."
 )
-LR = flags.DEFINE_string("lr", None, "As for train_lib.linear_probe.")
+LR = flags.DEFINE_string("lr", None, "As for byola probe.")
 SEED = flags.DEFINE_integer("seed", 42, "Seed of the weights of --model=random.")
 SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "Seeds of the classifiers.")
 POOLING = flags.DEFINE_enum(
@@ -55,7 +51,7 @@ MAX_CLIPS = flags.DEFINE_integer(
     lower_bound=2,
 )
 CACHE = flags.DEFINE_string(
-    "cache", None, "Folder for clean embeddings, as for train_lib.linear_probe."
+    "cache", None, "Folder for clean embeddings, as for byola probe."
 )
 NO_CACHE = flags.DEFINE_bool("no_cache", False, "Embeds anew and keeps nothing.")
 WORKERS = flags.DEFINE_integer(

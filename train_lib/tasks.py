@@ -1,9 +1,9 @@
 """Makes evaluation tasks from data sets as they are downloaded.
 
-  python -m train_lib.tasks list
-  python -m train_lib.tasks prepare --task=esc50 --source=ESC-50-master \\
+  byola tasks list
+  byola tasks prepare --task=esc50 --source=ESC-50-master \\
       --output=tasks/esc50
-  python -m train_lib.linear_probe --model=MODEL --task=esc50 \\
+  byola probe --model=MODEL --task=esc50 \\
       --audio=tasks/esc50 --output=esc50.json
 
 prepare writes OUTPUT/NAME.csv (file_name, label, split or fold), facts about it
@@ -16,7 +16,7 @@ import os
 
 from absl import flags
 
-from train_lib.cli import command, progress
+from train_lib.cli import command, commands, progress
 
 ACTION = flags.DEFINE_enum(
     "action",
@@ -75,7 +75,7 @@ def main() -> None:
     )
     print(_summary(facts))
     print(
-        f"Evaluate: python -m train_lib.linear_probe --model=MODEL "
+        f"Evaluate: {commands.invocation('probe')} --model=MODEL "
         f"--task={facts['task']} --audio={output} --output={facts['task']}.json"
     )
 
@@ -134,7 +134,7 @@ def _action_first(arguments) -> list[str]:
 
 
 def cli() -> None:
-    """Entry point of `byola-tasks`."""
+    """Entry point of `byola tasks`."""
     command.run(main, prepare=_action_first)
 
 

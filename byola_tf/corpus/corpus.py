@@ -226,7 +226,7 @@ def _source(config: Config) -> CorpusSource:
         raise UserError(
             "`config.data.service` needs shards: its workers cannot decode files. "
             f"Received: {config.data.tfds or config.data.pattern!r}. Prepare shards "
-            "first (python -m train_lib.prepare)."
+            "first (byola prepare)."
         )
     if config.data.tfds:
         return tfds.find(config)

@@ -74,7 +74,7 @@ def require(address: str, wait_seconds: float) -> None:
     if not _ADDRESS.fullmatch(address):
         raise UserError(
             "`config.data.service` must be grpc://HOST:PORT. "
-            f"Received: {address!r}. Start one: python -m train_lib.data_service."
+            f"Received: {address!r}. Start one: byola data-service."
         )
 
     def ask():
@@ -88,7 +88,7 @@ def require(address: str, wait_seconds: float) -> None:
         raise UserError(
             "`config.data.service` must be the address of a running dispatcher "
             f"with at least one worker. Received: {address!r} ({error}) Start "
-            "them: python -m train_lib.data_service."
+            "them: byola data-service."
         ) from error
 
 

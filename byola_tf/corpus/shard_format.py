@@ -138,7 +138,7 @@ class Index:
         ) as error:
             raise UserError(
                 f"{path!r} must be the index of a shard, but cannot be read "
-                f"({error}). Run train_lib.prepare again: it makes the missing "
+                f"({error}). Run byola prepare again: it makes the missing "
                 "shards."
             ) from error
 
@@ -175,7 +175,7 @@ def read_manifest(folder: str) -> dict:
             manifest = json.loads(file.read())
     except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
         raise UserError(
-            f"A folder of shards must have a {MANIFEST}, which train_lib.prepare "
+            f"A folder of shards must have a {MANIFEST}, which byola prepare "
             f"writes last. Received: {folder!r}, which has none. Run the same "
             "prepare command again: it goes on where it was stopped."
         ) from error
@@ -183,7 +183,7 @@ def read_manifest(folder: str) -> dict:
         raise UserError(f"{path!r} must be JSON that can be read: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UserError(
-            f"{path!r} must be written by train_lib.prepare. It is something else."
+            f"{path!r} must be written by byola prepare. It is something else."
         )
     if manifest["version"] != VERSION:
         raise UserError(

@@ -41,7 +41,7 @@ _CITATION = """\
 
 
 def read_evaluation(path: str) -> dict:
-    """Reads a result of train_lib.linear_probe.
+    """Reads a result of byola probe.
 
     Args:
         path: the JSON file.
@@ -63,7 +63,7 @@ def read_evaluation(path: str) -> dict:
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            "`--probe` must name results of train_lib.linear_probe (--output). "
+            "`--probe` must name results of byola probe (--output). "
             f"Received: {path!r}: {type(error).__name__} {error}."
         ) from error
 

@@ -1,1 +1,1 @@
-"""Models for phones, converted and proved: `python -m hub_export.tflite`."""
+"""Models for phones, converted and proved: `byola tflite`."""

@@ -1,6 +1,6 @@
 """Turns an exported model into TFLite files for phones, and proves them.
 
-  python -m hub_export.tflite --model=runs/model --output=runs/mobile
+  byola tflite --model=runs/model --output=runs/mobile
 
 Writes float32, float16 and dynamic-range files for windows of --seconds and for any
 length (waveform in, embedding out), and an 8-bit encoder with its float front end.

@@ -168,9 +168,9 @@ def _open(model: str, statistics: Statistics | None) -> Embedder:
     if not checkpoint.is_exported(model):
         what = "is no exported model" if os.path.exists(model) else "does not exist"
         raise UserError(
-            "`--model` must be a folder written by hub_export.export, with a "
+            "`--model` must be a folder written by byola export, with a "
             f"saved_model.pb. Received: {model!r}, which {what}. Export first: "
-            "python -m hub_export.export --workdir=W --output=MODEL."
+            "byola export --workdir=W --output=MODEL."
         )
     embedder = byola_tf.load(model)
     if statistics is not None:

@@ -2,7 +2,7 @@
 
 The converter can abort the whole process ("LLVM ERROR: …"). In a child process,
 that is an error message. `python -m hub_export.tflite.conversion JOBS.json` is the
-child; users call `hub_export.tflite`.
+child; users call `byola tflite`.
 """
 
 import dataclasses

@@ -138,7 +138,7 @@ def facts(path: str) -> dict:
     stored = _get(_read(path), FACTS_NAME)
     if stored is None:
         raise UserError(
-            "A model must be a file of hub_export.tflite. Received: "
+            "A model must be a file of byola tflite. Received: "
             f"{path!r}, which lacks the metadata {FACTS_NAME!r}."
         )
     return json.loads(stored)
@@ -162,7 +162,7 @@ def _read(path: str):
     if content[4:8] != _FILE_IDENTIFIER:
         raise UserError(
             f"A TFLite model must be a TFLite flatbuffer. Received: {path!r}, which "
-            "is none. Write one with python -m hub_export.tflite."
+            "is none. Write one with byola tflite."
         )
     return schema.Model.GetRootAs(content)
 

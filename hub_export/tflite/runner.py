@@ -1,4 +1,4 @@
-"""Runs the files of `hub_export.tflite` with LiteRT, in Python.
+"""Runs the files of `byola tflite` with LiteRT, in Python.
 
   Runner("DIR/float32.tflite")(waveform)       one file
   Runner("DIR")(waveform)                      the int8 pair of a folder
@@ -50,7 +50,7 @@ class Runner:
             raise UserError(
                 "A runner needs files that lead from `waveform` to `embedding`. "
                 f"Received: {path!r}. Give a folder with {FRONTEND_FILE} and "
-                f"{ENCODER_FILE}, or one of the other files of hub_export.tflite."
+                f"{ENCODER_FILE}, or one of the other files of byola tflite."
             )
         self.sample_rate = stages[0].facts["sample_rate"]
         self.embedding_size = stages[0].facts["embedding_size"]
@@ -104,7 +104,7 @@ def signature(path: str, name: str, num_threads: int = 1):
     It keeps nothing between calls and takes every length that the file does.
 
     Args:
-        path: of a file of hub_export.tflite.
+        path: of a file of byola tflite.
         name: "embed", "frames" or "log_mel".
         num_threads: of the interpreter.
 
@@ -126,7 +126,7 @@ def facts(path: str) -> dict:
     """What a file says about its model; see `tflite_metadata.facts`.
 
     Raises:
-        UserError: `path` is no file of hub_export.tflite, or ai-edge-litert is absent.
+        UserError: `path` is no file of byola tflite, or ai-edge-litert is absent.
     """
     try:
         from hub_export.tflite import metadata
@@ -138,7 +138,7 @@ def facts(path: str) -> dict:
     if not os.path.isfile(path):
         raise UserError(
             f"A TFLite file must be there. Received: {path!r}, which is absent. "
-            "Write it with python -m hub_export.tflite."
+            "Write it with byola tflite."
         )
     return metadata.facts(path)
 
@@ -153,7 +153,7 @@ def _open(path: str, num_threads: int):
     except ValueError as error:
         raise UserError(
             f"A TFLite file must be whole. Received: {path!r}: {error}. Write it "
-            "again with python -m hub_export.tflite."
+            "again with byola tflite."
         ) from error
 
 

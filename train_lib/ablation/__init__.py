@@ -1,1 +1,1 @@
-"""The papers' ablation tables, trained and measured: `python -m train_lib.ablation`."""
+"""The papers' ablation tables, trained and measured: `byola ablation`."""

@@ -1,6 +1,6 @@
 r"""Trains and measures the rows of one of the papers' ablation tables.
 
-  python -m train_lib.ablation --table=augmentation --config=byola_v2 \
+  byola ablation --table=augmentation --config=byola_v2 \
       --data='sounds/**/*' --tasks=esc10/esc10.csv --unit_seconds=5 \
       --budget=steps:500 --workdir=runs/augmentation
 
@@ -39,7 +39,7 @@ BUDGET = flags.DEFINE_string(
     "many crops), epochs:N or minutes:N.",
 )
 LR = flags.DEFINE_string(
-    "lr", None, "Learning rate of the probes, as --lr of train_lib.linear_probe."
+    "lr", None, "Learning rate of the probes, as --lr of byola probe."
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for runs and results.")
 RUNS = flags.DEFINE_string(
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def cli() -> None:
-    """Entry point of `byola-ablation`."""
+    """Entry point of `byola ablation`."""
     command.run(main, prepare=config_flag.expand, help_tail=config_flag.help_text)
 
 

@@ -1,1 +1,1 @@
-"""Speed, measured: `python -m train_lib.benchmark`."""
+"""Speed, measured: `byola benchmark`."""

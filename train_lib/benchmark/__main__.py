@@ -1,6 +1,6 @@
 """Times the stages of training and embedding on this machine.
 
-  python -m train_lib.benchmark --json=rows.json
+  byola benchmark --json=rows.json
 
 Prints a row a stage, of synthetic sound: crops of 0.95 s at 16 kHz (64 mel bins,
 96 frames), full-size v2 networks. The rows that a PyTorch rendering of the method

@@ -220,7 +220,7 @@ def _memory(batch_size):
     """Peak memory of training steps, each precision in a process of its own."""
     for precision, suffix in _PRECISIONS:
         program = (
-            "from train_lib.benchmark import measurements as m;"
+            "from byola benchmark import measurements as m;"
             f"print(m.peak_of_training({batch_size}, {precision!r}))"
         )
         finished = subprocess.run(

@@ -28,7 +28,7 @@ def tflite_rates(_=None, config: Config | None = None) -> Iterator[tuple[str, fl
     """Exports an untrained encoder, converts it and yields its rates.
 
     The rate is a second of audio over the median latency of a window of one
-    second on one thread, from the report of hub_export.tflite. No rows without
+    second on one thread, from the report of byola tflite. No rows without
     ai-edge-litert.
 
     Args:

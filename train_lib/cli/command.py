@@ -8,6 +8,7 @@ disk, a missing permission), 130 Ctrl-C, or the status that a `Stopped` carries.
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,11 @@ from absl import logging as absl_logging
 
 from byola_tf.errors import Stopped, UserError
 from train_lib.cli import faults, streams
+from train_lib.cli.commands import in_this_shell
+
+# Before TensorFlow is imported. 3: TensorFlow 2.17 reports CUDA plugins that it
+# registers twice as errors.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def run(
@@ -122,7 +128,7 @@ def fail(message: str) -> None:
 
 
 def _say(message: str) -> None:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(in_this_shell(" ".join(message.split())), file=sys.stderr)
 
 
 class _ToStderr(logging.StreamHandler):
@@ -131,6 +137,10 @@ class _ToStderr(logging.StreamHandler):
     def __init__(self):
         logging.Handler.__init__(self)
         self.setFormatter(logging.Formatter("%(message)s"))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, with commands as this shell knows them."""
+        return in_this_shell(super().format(record))
 
     @property
     def stream(self):
@@ -159,4 +169,4 @@ def _help(module, tail: str) -> str:
         "Flags:\n" + flags.FLAGS.module_help(module),
         tail,
     ]
-    return "\n\n".join(part for part in parts if part)
+    return in_this_shell("\n\n".join(part for part in parts if part))

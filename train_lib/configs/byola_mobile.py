@@ -1,6 +1,6 @@
 r"""A smaller v2 for phones: 1,792-d, 1.42 M encoder parameters.
 
-    python -m train_lib.pretrain --config=byola_mobile --workdir=W \
+    byola pretrain --config=byola_mobile --workdir=W \
         --config.data.pattern='sounds/**/*'
 
 The published method with 768 instead of 2,048 dense units; the convolutions are

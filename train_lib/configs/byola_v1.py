@@ -1,6 +1,6 @@
 r"""BYOL-A v1 (IJCNN 2021): three convolution blocks, MLP features only.
 
-    python -m train_lib.pretrain --config=byola_v1 --workdir=W \
+    byola pretrain --config=byola_v1 --workdir=W \
         --config.data.pattern='sounds/**/*'
 
 2,048-d here; for the 512-d and 1,024-d models set both

@@ -1,6 +1,6 @@
 r"""BYOL-A v2 as published (TASLP 2023): 3,072-d, 6.33 M encoder parameters.
 
-    python -m train_lib.pretrain --config=byola_v2 --workdir=W \
+    byola pretrain --config=byola_v2 --workdir=W \
         --config.data.pattern='sounds/**/*'
 
 The paper trains 100 epochs on AudioSet (1.96 M clips) and reaches an average

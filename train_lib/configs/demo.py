@@ -1,6 +1,6 @@
 r"""The demo: a small encoder that learns something in two minutes on two cores.
 
-    python -m train_lib.demo
+    byola demo
 
 On the synthetic bank (880 clips of 2 s) some 200 steps fit into 2.5 minutes on
 two CPU cores; 115 are enough for the linear probe to gain 10 points over the same

@@ -1,6 +1,6 @@
 r"""A run of seconds, to see that everything works; its embedding is no good.
 
-    python -m train_lib.pretrain --config=smoke --workdir=W \
+    byola pretrain --config=smoke --workdir=W \
         --config.data.pattern='sounds/**/*'
 
 Twenty steps of a tiny encoder on a CPU; needs at least eight files.

@@ -1,7 +1,7 @@
 """Shows the whole way in minutes: sounds, pre-training, export, probe, report.
 
-  python -m train_lib.demo
-  python -m train_lib.demo --audio DIR
+  byola demo
+  byola demo --audio DIR
 
 Without `--audio` the sounds are generated. With it they are yours: DIR holds a
 sub-folder per class, at least two with four files each. In the folder --output
@@ -14,7 +14,7 @@ import shlex
 from absl import flags
 
 from byola_tf.errors import UserError
-from train_lib.cli import command
+from train_lib.cli import command, commands
 
 AUDIO = flags.DEFINE_string(
     "audio", None, "Folder with a sub-folder of audio files per class."
@@ -44,7 +44,7 @@ def main() -> None:
         f"\n{finished.table}\n\n"
         f"Report:  {os.path.abspath(finished.report)}\n"
         f"Model:   {finished.model}   (byola_tf.load({finished.model!r}))\n"
-        "Embed:   python -m hub_export.embed "
+        f"Embed:   {commands.invocation('embed')} "
         f"--model={shlex.quote(finished.model)} --audio=DIR --output=embeddings.npz"
     )
 

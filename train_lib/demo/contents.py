@@ -12,6 +12,7 @@ import byola_tf
 from byola_tf import audio, checkpoint, normalize
 from byola_tf.config import Config
 from byola_tf.errors import UserError
+from train_lib.cli import commands
 from train_lib.demo import drawings, page
 from train_lib.training import workdir
 
@@ -182,25 +183,25 @@ def _commands(sounds: Sounds, config: Config, output: str) -> list[tuple[str, st
     return [
         (
             "pre-train; in a new --workdir from the beginning, in this one further",
-            f"python -m train_lib.pretrain --config=demo --workdir={quoted['run']} \\\n"
+            f"{commands.invocation('pretrain')} --config=demo --workdir={quoted['run']} \\\n"
             f"    --config.data.pattern={quoted['audio']} "
             f"--config.train.batch_size={config.train.batch_size} "
             f"--config.train.steps={config.train.steps}",
         ),
         (
             "export to a TF-Hub model",
-            f"python -m hub_export.export --workdir={quoted['run']} "
+            f"{commands.invocation('export')} --workdir={quoted['run']} "
             f"--output={quoted['model']}",
         ),
         (
             "probe it; --model=logmel and --model=random are the floors (random is "
             "the full-size encoder of the paper)",
-            f"python -m train_lib.linear_probe --model={quoted['model']} \\\n"
+            f"{commands.invocation('probe')} --model={quoted['model']} \\\n"
             f"    {probe} --output=probe.json",
         ),
         (
             "embed any folder",
-            f"python -m hub_export.embed --model={quoted['model']} --audio=DIR "
+            f"{commands.invocation('embed')} --model={quoted['model']} --audio=DIR "
             "--output=embeddings.npz",
         ),
     ]

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from byola_tf.config import Config
+from train_lib.cli import commands
 from train_lib.doctor.measurement import SILENCE_DB, Measurement
 
 LEAVE_OUT, CHECK, NOTE = "leave out", "check", "note"  # severities
@@ -95,7 +96,7 @@ def excluded(findings: Iterable[Finding]) -> dict[str, str]:
 def exclude_list(findings: Iterable[Finding]) -> str:
     """The text that `--config.data.exclude` reads: a path a line, # comments."""
     lines = [
-        "# Files to leave out of training, by python -m train_lib.corpus.",
+        "# Files to leave out of training, by byola corpus.",
         "# Use: --config.data.exclude=THIS_FILE. Delete a line to keep its file.",
     ]
     for path, reason in excluded(findings).items():
@@ -275,6 +276,6 @@ def _notes(config: Config) -> list[_Rule]:
             lambda m: m.seconds > _LONG_SECONDS,
             lambda m: f"{m.seconds / 60:.0f} min",
             "{is} longer than 10 minutes, yet give{s} one crop an epoch like any "
-            "other: python -m train_lib.prepare cuts {it} into pieces.",
+            f"other: {commands.invocation('prepare')} cuts {{it}} into pieces.",
         ),
     ]

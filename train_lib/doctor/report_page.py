@@ -3,6 +3,7 @@
 import collections
 
 import byola_tf
+from train_lib.cli import commands
 from train_lib.doctor import findings, plots, schedule
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.findings import Finding
@@ -141,7 +142,7 @@ def _suggestion(result: Examination, exclude_list: str) -> str:
         return html.paragraph("Training needs at least two usable files.")
     exclude = f" \\\n    --config.data.exclude={exclude_list}" if exclude_list else ""
     command = (
-        "python -m train_lib.pretrain --config=byola_v2 --workdir=WORKDIR \\\n"
+        f"{commands.invocation('pretrain')} --config=byola_v2 --workdir=WORKDIR \\\n"
         f"    --config.data.pattern='{result.audio}'{exclude} \\\n"
         f"    {schedule.flags(plan)}"
     )

@@ -1,1 +1,1 @@
-"""From recordings to shards: `python -m train_lib.prepare`."""
+"""From recordings to shards: `byola prepare`."""

@@ -111,7 +111,7 @@ class Checkpoints:
                 raise UserError(
                     "A checkpoint must hold what this version trains to be resumed. "
                     f"Received: {folder!r}, of another version. Start again in a new "
-                    "--workdir; hub_export.export still exports this one."
+                    "--workdir; byola export still exports this one."
                 ) from error
             with open(os.path.join(folder, RUN_STATE_FILE)) as file:
                 run_state = json.load(file)

@@ -79,7 +79,7 @@ def report_corpus(corpus: waveforms.Corpus, config: Config) -> None:
         logger.warning(
             "Corpus: %d files, too large for the cache of %.1f GB: every epoch "
             "decodes again. Raise --config.data.cache_limit_gb, or prepare "
-            "shards once (python -m train_lib.prepare).",
+            "shards once (byola prepare).",
             len(corpus.paths),
             config.data.cache_limit_gb,
         )

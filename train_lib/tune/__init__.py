@@ -1,1 +1,1 @@
-"""Search for configuration values with Optuna: `python -m train_lib.tune`."""
+"""Search for configuration values with Optuna: `byola tune`."""

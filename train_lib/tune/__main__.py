@@ -1,7 +1,7 @@
 r"""Searches for better pre-training values with Optuna, as the paper did for its
 augmentations.
 
-  python -m train_lib.tune --config=byola_v2 --data='sounds/**/*' \
+  byola tune --config=byola_v2 --data='sounds/**/*' \
       --tasks=esc10/esc10.csv --unit_seconds=5 --steps=500 --trials=30 \
       --workdir=runs/search
 
@@ -24,7 +24,7 @@ import shlex
 
 from absl import flags
 
-from train_lib.cli import command, config_flag, task_units
+from train_lib.cli import command, commands, config_flag, task_units
 
 CONFIG = config_flag.define()
 DATA = flags.DEFINE_string("data", None, "Glob or folder of sounds.")
@@ -41,7 +41,7 @@ TRIALS = flags.DEFINE_integer("trials", 20, "Trials in all.", lower_bound=1)
 LR = flags.DEFINE_string(
     "lr",
     None,
-    "Learning rate of the probes, as --lr of train_lib.linear_probe. A single one, "
+    "Learning rate of the probes, as --lr of byola probe. A single one, "
     "such as 1e-3, saves trying seven.",
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for study and trials.")
@@ -75,7 +75,7 @@ def main() -> None:
         return
     best = os.path.join(workdir, "best.py")
     train = (
-        f"python -m train_lib.pretrain --config={shlex.quote(best)} "
+        f"{commands.invocation('pretrain')} --config={shlex.quote(best)} "
         f"--workdir=runs/best --config.data.pattern={shlex.quote(base.data.pattern)}"
     )
     path = os.path.join(workdir, "search.html")
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def cli() -> None:
-    """Entry point of `byola-search`."""
+    """Entry point of `byola tune`."""
     command.run(main, prepare=config_flag.expand, help_tail=config_flag.help_text)
 
 

@@ -83,7 +83,7 @@ def _check(name: str, choice, known: Mapping) -> None:
     if default is None and name not in known:
         raise UserError(
             "`--space` must name fields of the configuration. "
-            f"Received: {name!r}. train_lib.pretrain --help lists them."
+            f"Received: {name!r}. byola pretrain --help lists them."
         )
     if isinstance(choice, dict) and isinstance(choice.get("choices"), list):
         if choice["choices"]:

@@ -161,12 +161,12 @@ def read_result(path: str) -> dict:
             result = json.load(file)
     except (OSError, ValueError) as error:
         raise UserError(
-            "A result must be a JSON file of train_lib.linear_probe. Received: "
+            "A result must be a JSON file of byola probe. Received: "
             f"{path!r} ({error})."
         ) from error
     if not isinstance(result, dict) or not {"task", "model", "mean"} <= set(result):
         raise UserError(
-            "A result must be a JSON file of train_lib.linear_probe. Received: "
+            "A result must be a JSON file of byola probe. Received: "
             f"{path!r} without task, model and mean."
         )
     return result

@@ -21,7 +21,7 @@ class TFLiteModel(AudioModel):
 
     Args:
         path: of the file.
-        sample_rate: Hz; when None, what a file of hub_export.tflite says, and
+        sample_rate: Hz; when None, what a file of byola tflite says, and
             16 kHz for others.
         pooling: of windows, mean when None; or of frames, where the file
             returns them: mean+max when None.
@@ -97,7 +97,7 @@ class TFLiteModel(AudioModel):
 
 
 def _own_rate(path: str) -> int | None:
-    """The rate in the metadata `byola_tf` of hub_export.tflite, Hz."""
+    """The rate in the metadata `byola_tf` of byola tflite, Hz."""
     from ai_edge_litert import schema_py_generated as schema
 
     with open(path, "rb") as file:

@@ -23,7 +23,7 @@ class Result:
         task: name.
         model: short name, unlike that of every other model.
         mode: "linear", "knn", "few_shot" or "finetune"; "robustness" for
-            results of `train_lib.robustness`.
+            results of `byola robustness`.
         data: the JSON.
     """
 
@@ -67,8 +67,8 @@ def read(folder: str) -> Collection:
     """Reads every JSON file below a folder.
 
     Args:
-        folder: with results of `train_lib.linear_probe` and
-            `train_lib.robustness`.
+        folder: with results of `byola probe` and
+            `byola robustness`.
 
     Raises:
         UserError: no such folder, no JSON in it, a file that is no result, or
@@ -78,7 +78,7 @@ def read(folder: str) -> Collection:
         raise UserError(
             f"`results` must be a folder. Received: {folder!r}, which is "
             f"{'a file' if os.path.exists(folder) else 'not there'}. Give the folder "
-            "with the JSON files of train_lib.linear_probe."
+            "with the JSON files of byola probe."
         )
     paths = _find(folder)
     loaded = {path: _load(path) for path in paths}
@@ -109,7 +109,7 @@ def _find(folder: str) -> list[str]:
         there = ", ".join(shown) + (", ..." if len(others) > 5 else "")
         raise UserError(
             f"`results` must hold files {PATTERN}. Received: {folder!r}, which holds "
-            f"{there or 'no files'}. Write some: python -m train_lib.linear_probe "
+            f"{there or 'no files'}. Write some: byola probe "
             f"... --output={os.path.join(folder, 'model_task.json')}"
         )
     return paths
@@ -121,7 +121,7 @@ def _load(path: str) -> dict:
             data = json.load(file)
     except (OSError, ValueError) as error:
         raise UserError(
-            "A result must be JSON of train_lib.linear_probe or train_lib.robustness. "
+            "A result must be JSON of byola probe or byola robustness. "
             f"Received: {path!r} ({error}). {_WAY_OUT}"
         ) from error
     if isinstance(data, dict) and _ROBUSTNESS_KEYS <= set(data):
@@ -129,7 +129,7 @@ def _load(path: str) -> dict:
     if not isinstance(data, dict) or not _PROBE_KEYS <= set(data):
         absent = sorted(_PROBE_KEYS - set(data if isinstance(data, dict) else ()))
         raise UserError(
-            "A result must be JSON of train_lib.linear_probe or train_lib.robustness. "
+            "A result must be JSON of byola probe or byola robustness. "
             f"Received: {path!r} without {', '.join(absent)}. {_WAY_OUT}"
         )
     if not isinstance(data["mean"], int | float):

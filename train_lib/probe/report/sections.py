@@ -45,7 +45,7 @@ def published_tables(collection: Collection, notes: Footnotes) -> list[str]:
 
 
 def robustness(collection: Collection) -> list[str]:
-    """Tables of `train_lib.robustness`."""
+    """Tables of `byola robustness`."""
     grids = boards.robustness(collection)
     if not grids:
         return []

@@ -3,7 +3,7 @@
 A CSV has the columns `file_name` (relative to the audio folder), `label`, and
 either `fold` (each value is held out as test once) or `split` (train, valid,
 test). Other columns are ignored. A comma in any label makes the task a
-multi-label one. Beside a CSV that `train_lib.tasks prepare` wrote lie facts
+multi-label one. Beside a CSV that `byola tasks prepare` wrote lie facts
 about it, NAME.task.json.
 """
 
@@ -57,7 +57,7 @@ def read_rows(metadata: str) -> tuple[MetadataTable, str]:
 
 
 def read_facts(metadata: str) -> dict:
-    """What `train_lib.tasks prepare` wrote beside a CSV; empty without it."""
+    """What `byola tasks prepare` wrote beside a CSV; empty without it."""
     try:
         with open(facts_path(metadata), encoding="utf-8") as file:
             facts = json.load(file)
@@ -76,7 +76,7 @@ def of_prepared(task: str, audio: str) -> str:
     if not os.path.isfile(path):
         raise UserError(
             f"`audio` must be the folder of a prepared task. Received: {audio!r}, "
-            f"without {task}.csv. Prepare it first: python -m train_lib.tasks prepare "
+            f"without {task}.csv. Prepare it first: byola tasks prepare "
             f"--task={task} --source=DIR --output={audio}"
         )
     return path

@@ -51,7 +51,7 @@ class Task:
         classes: names, sorted; as numbers if all of them are integers.
         column: "fold" or "split".
         parts: the values of that column, one a row.
-        facts: what `train_lib.tasks prepare` knows about the data set; empty
+        facts: what `byola tasks prepare` knows about the data set; empty
             for any other CSV.
     """
 

@@ -32,7 +32,7 @@ def find(task: str, source: str) -> Preset:
     if not task or os.path.basename(task) != task or task.startswith("."):
         raise UserError(
             "`task` must be a name or the path of a .csv file. Received: "
-            f"{task!r}. See `python -m train_lib.tasks list`."
+            f"{task!r}. See `byola tasks list`."
         )
     table = os.path.join(source, f"{task}.csv")
     if os.path.exists(table):
