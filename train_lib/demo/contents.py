@@ -183,7 +183,8 @@ def _commands(sounds: Sounds, config: Config, output: str) -> list[tuple[str, st
     return [
         (
             "pre-train; in a new --workdir from the beginning, in this one further",
-            f"{commands.invocation('pretrain')} --config=demo --workdir={quoted['run']} \\\n"
+            f"{commands.invocation('pretrain')} --config=demo "
+            f"--workdir={quoted['run']} \\\n"
             f"    --config.data.pattern={quoted['audio']} "
             f"--config.train.batch_size={config.train.batch_size} "
             f"--config.train.steps={config.train.steps}",
