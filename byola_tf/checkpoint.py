@@ -10,8 +10,10 @@ import os
 
 import tensorflow as tf
 
+from byola_tf import validation
 from byola_tf.config import Config
 from byola_tf.errors import UserError
+from byola_tf.networks import backbones
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
 
@@ -127,7 +129,7 @@ def open_exported(path: str):
         the loaded object, with the interface of `waveform_encoder.WaveformEncoder`.
 
     Raises:
-        UserError: the SavedModel is somebody else's.
+        UserError: the SavedModel is somebody else's, or see `read_config`.
     """
     model = tf.saved_model.load(path)
     if not hasattr(model, "metadata"):
@@ -136,6 +138,7 @@ def open_exported(path: str):
             f"{path!r}, a SavedModel without `metadata()`. Export it with "
             "byola export."
         )
+    _facts_of(model, repr(path))
     return model
 
 
@@ -145,13 +148,12 @@ def from_exported(model) -> Checkpoint:
     Args:
         model: what `open_exported` returned.
     """
-    metadata = json.loads(model.metadata().numpy())
-    config = Config.from_json(json.dumps(metadata["config"]))
+    metadata, config = _facts_of(model, "the exported model")
     encoder = Encoder(config.encoder, name="encoder")
     # the exporter lists the encoder's variables first, in the encoder's order
     weights = [variable.numpy() for variable in model.variables]
     encoder.set_weights(weights[: len(encoder.weights)])
-    statistics = Statistics(**metadata["statistics"])
+    statistics = Statistics.from_dict(metadata["statistics"])
     return Checkpoint(encoder, config, statistics, metadata["provenance"])
 
 
@@ -173,8 +175,8 @@ def load(path: str) -> Checkpoint:
                 f"which {_describe(path)}. Train first, or check the path."
             )
         folder = newest[0]
-    with open(os.path.join(folder, CONFIG_FILE)) as file:
-        config = Config.from_json(file.read())
+    path = os.path.join(folder, CONFIG_FILE)
+    config = read_config(_read_text(path), repr(path))
     encoder = Encoder(config.encoder, name="encoder")
     try:
         encoder.load_weights(os.path.join(folder, WEIGHTS_FILE))
@@ -183,13 +185,64 @@ def load(path: str) -> Checkpoint:
             f"{folder!r} must hold the weights of its own configuration, but they "
             f"do not load: {error}. Use another checkpoint."
         ) from error
-    provenance_path = os.path.join(folder, PROVENANCE_FILE)
-    provenance = {}
-    if os.path.isfile(provenance_path):
-        with open(provenance_path) as file:
-            provenance = json.load(file)
+    provenance = _read_provenance(os.path.join(folder, PROVENANCE_FILE))
     statistics = Statistics.load(os.path.join(folder, STATISTICS_FILE))
     return Checkpoint(encoder, config, statistics, provenance)
+
+
+def read_config(text: str, where: str) -> Config:
+    """The configuration that a file holds, kept to the rules of the user's own.
+
+    Args:
+        text: JSON, as `Config.to_json` writes it.
+        where: what holds it, for the message.
+
+    Raises:
+        UserError: it does not parse, was made by a newer version, breaks a rule
+            of `validation`, or names code (see `backbones.allow`).
+    """
+    try:
+        config = Config.from_json(text)
+        backbones.require_allowed(config.encoder.architecture)
+        return validation.validate(config)
+    except UserError as error:
+        raise UserError(f"The configuration of {where} is not usable. {error}") from (
+            error
+        )
+
+
+def _facts_of(model, where: str) -> tuple[dict, Config]:
+    """The metadata of an exported model and the configuration in it."""
+    try:
+        metadata = json.loads(model.metadata().numpy())
+        text = json.dumps(metadata["config"])
+        metadata["statistics"], metadata["provenance"]  # noqa: B018  are they there?
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(
+            f"The metadata of {where} must be what hub_export writes. Received: "
+            f"something else ({error!r}). Export the model again."
+        ) from error
+    return metadata, read_config(text, where)
+
+
+def _read_text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path!r} must be a readable text file. {error}.") from error
+
+
+def _read_provenance(path: str) -> dict:
+    if not os.path.isfile(path):
+        return {}
+    try:
+        provenance = json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path!r} must be JSON. {error}.") from error
+    if not isinstance(provenance, dict):
+        raise UserError(f"{path!r} must hold names and values, a JSON object.")
+    return provenance
 
 
 def _describe(path: str) -> str:

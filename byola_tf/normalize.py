@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import numbers
 import os
 
 import numpy as np
@@ -41,11 +42,30 @@ class Statistics:
         """
         try:
             with tf.io.gfile.GFile(os.fspath(path)) as file:
-                return cls(**json.loads(file.read()))
-        except (tf.errors.OpError, ValueError, TypeError) as error:
+                return cls.from_dict(json.loads(file.read()))
+        except (tf.errors.OpError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{path!r} must be a statistics file with `mean` and `std`. {error}"
             ) from error
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Statistics":
+        """Takes the values that a file holds.
+
+        Raises:
+            UserError: other names, or see `checked_statistics`.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not (isinstance(values, dict) and {"mean", "std"} <= set(values) <= names):
+            raise UserError(
+                f"Statistics must hold `mean`, `std` and `num_crops`. Received: "
+                f"{values!r:.100}."
+            )
+        num_crops = values.get("num_crops", 0)
+        if isinstance(num_crops, bool) or not isinstance(num_crops, int):
+            raise UserError(f"`num_crops` must be a number. Received: {num_crops!r}.")
+        checked = checked_statistics(values["mean"], values["std"])
+        return dataclasses.replace(checked, num_crops=num_crops)
 
 
 def checked_statistics(mean: float, std: float) -> Statistics:
@@ -54,7 +74,9 @@ def checked_statistics(mean: float, std: float) -> Statistics:
     Raises:
         UserError: not finite, or `std` not positive.
     """
-    if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+    are_numbers = isinstance(mean, numbers.Real) and isinstance(std, numbers.Real)
+    finite = are_numbers and math.isfinite(mean) and math.isfinite(std)
+    if not (finite and std > 0):
         raise UserError(
             "`mean` and `std` must be finite, and `std` positive. Received: mean "
             f"{mean}, std {std}. Give the mean and standard deviation of log-mels, "

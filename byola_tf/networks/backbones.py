@@ -11,6 +11,10 @@ or, so that other processes find it too, as `config.encoder.architecture =
 "my_package.my_module:make_layer"`. `make_layer` takes the `EncoderConfig` and
 returns a layer whose output is [batch, time', mel', channel] or
 [batch, time', units].
+
+A file never names code: what a checkpoint or a model calls MODULE:FUNCTION is
+imported only where the user gave the same name in this process, in a
+configuration, by `register` or by `allow`.
 """
 
 import importlib
@@ -18,7 +22,7 @@ from collections.abc import Callable
 
 import keras
 
-from byola_tf.config import EncoderConfig
+from byola_tf.config import EncoderConfig, NameInFile
 from byola_tf.errors import UserError
 from byola_tf.networks import layers, resnet
 
@@ -137,6 +141,47 @@ def register(name: str, make_layer: Callable) -> None:
 
 
 _REGISTERED: dict[str, Callable] = {}
+_GIVEN: set[str] = set()  # MODULE:FUNCTION that the user named in this process
+
+
+def allow(*names: str) -> None:
+    """Lets files name these networks: their modules are trusted and imported.
+
+    Commands offer it as `--allow_code=MODULE:FUNCTION`.
+
+    Args:
+        *names: MODULE:FUNCTION each.
+
+    Raises:
+        UserError: a name of another form.
+    """
+    for name in names:
+        module, _, function = name.partition(":")
+        if not (module and function):
+            raise UserError(
+                "`--allow_code` must name networks as MODULE:FUNCTION. "
+                f"Received: {name!r}."
+            )
+    _GIVEN.update(map(str, names))
+
+
+def require_allowed(name: str) -> None:
+    """Refuses a network that only a file names.
+
+    Args:
+        name: `EncoderConfig.architecture`.
+
+    Raises:
+        UserError: it is MODULE:FUNCTION, read from a file, and the user gave it
+            nowhere in this process.
+    """
+    if isinstance(name, NameInFile) and name not in _GIVEN:
+        raise UserError(
+            f"A file may not name code to run. Received: the network {str(name)!r} as "
+            "`encoder.architecture`. If you trust that module, call "
+            f"byola_tf.backbones.allow({str(name)!r}) first, or pass "
+            f"--allow_code={name}."
+        )
 
 
 def factory(name: str) -> Callable:
@@ -149,15 +194,19 @@ def factory(name: str) -> Callable:
         `EncoderConfig` → Keras layer.
 
     Raises:
-        UserError: nothing of that name was registered or can be imported.
+        UserError: nothing of that name was registered or can be imported, or
+            see `require_allowed`.
     """
     if name in _REGISTERED:
         return _REGISTERED[name]
+    require_allowed(name)
     module, colon, attribute = name.partition(":")
     try:
         if colon:
-            return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+            found = getattr(importlib.import_module(module), attribute)
+            _GIVEN.add(str(name))
+            return found
+    except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
             "`config.encoder.architecture` names a function MODULE:FUNCTION that "
             f"can be imported. Received: {name!r}: {error}."

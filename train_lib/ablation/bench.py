@@ -4,6 +4,7 @@ A training run lies in a folder named after its configuration, its probes beside
 rows that are alike, of the same table or of others, share them.
 """
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -100,7 +101,7 @@ class Bench:
         Raises:
             UserError: the base does not go with the row.
         """
-        config = Config.from_json(self.base.to_json())
+        config = copy.deepcopy(self.base)
         config_flag.assign(config, row.fields)
         config.data.cache_dir = config.data.cache_dir or os.path.join(
             self.runs, "cache"

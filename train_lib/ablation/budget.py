@@ -1,5 +1,6 @@
 """How long the rows of an ablation train."""
 
+import copy
 import dataclasses
 import itertools
 import json
@@ -89,14 +90,14 @@ def timed(config: Config, folder: str) -> Config:
         }
         os.makedirs(folder, exist_ok=True)
         files.write_text(path, json.dumps(found) + "\n")
-    config = Config.from_json(config.to_json())
+    config = copy.deepcopy(config)
     config.train.seconds, config.train.steps = None, found["steps"]
     return config
 
 
 def _seconds_per_step(config: Config) -> float:
     """The median of some steps with their input, seconds."""
-    config = Config.from_json(config.to_json())
+    config = copy.deepcopy(config)
     config.train.seconds, config.train.log_every_steps = None, 1
     config.train.steps, config.train.probe_metadata = _TIMED_STEPS, ""
     with tempfile.TemporaryDirectory(prefix="byola-timing-") as folder:

@@ -5,6 +5,7 @@ tasks' validation clips, never on the test clips. Trials that fall behind the me
 of the others after the same part are given up.
 """
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -37,7 +38,7 @@ _JSON = """
 
 def get_config() -> Config:
     """The configuration of the best trial, with the base's length."""
-    return Config.from_json(_JSON)
+    return Config.from_json(_JSON, trusted=True)
 '''
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ def write_best(study, search: Search) -> None:
     """Writes the best configuration so far as WORKDIR/best.py, for `--config`."""
     if not [trial for trial in study.trials if trial.state.name == "COMPLETE"]:
         return
-    config = Config.from_json(search.base.to_json())
+    config = copy.deepcopy(search.base)
     config_flag.assign(config, values_of(study.best_trial))
     text = _BEST.format(
         score=100 * study.best_value,
@@ -164,7 +165,7 @@ def _value(trial, search: Search) -> float:
 
     values = spaces.suggest(trial, search.space)
     trial.set_user_attr("values", json.dumps(values))
-    config = Config.from_json(search.base.to_json())
+    config = copy.deepcopy(search.base)
     config_flag.assign(config, values)
     config.train.steps = search.steps
     config.train.stop_on_collapse = False
