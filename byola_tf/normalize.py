@@ -31,7 +31,7 @@ class Statistics:
     def save(self, path: str) -> None:
         """Writes JSON, atomically."""
         text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-        files.write_text(path, text)
+        files.write_text(os.fspath(path), text)
 
     @classmethod
     def load(cls, path: str) -> "Statistics":
