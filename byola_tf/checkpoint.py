@@ -10,7 +10,7 @@ import os
 
 import tensorflow as tf
 
-from byola_tf import validation
+from byola_tf import files, validation
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from byola_tf.networks import backbones
@@ -131,7 +131,8 @@ def open_exported(path: str):
     Raises:
         UserError: the SavedModel is somebody else's, or see `read_config`.
     """
-    model = tf.saved_model.load(path)
+    with files.plain_path(path) as plain:
+        model = tf.saved_model.load(plain)
     if not hasattr(model, "metadata"):
         raise UserError(
             "A model must be a SavedModel written by hub_export. Received: "

@@ -257,6 +257,8 @@ class TrainConfig:
             their gradients are averaged (batch normalisation sees the parts).
         strategy: "auto" (all accelerators), "one", "mirrored" or
             "multi_worker" (TF_CONFIG).
+        wait_seconds: how long the workers of a multi-worker job wait for each other
+            at its start.
         precision: "float32", "mixed_bfloat16", "mixed_float16", or "auto":
             bfloat16 where the hardware runs it natively.
         log_every_steps: steps between logged losses.
@@ -287,6 +289,7 @@ class TrainConfig:
     clip_norm: float = 0.0
     accumulate_steps: int = 1
     strategy: str = "auto"
+    wait_seconds: float = 600.0
     precision: str = "float32"
     log_every_steps: int = 10
     checkpoint_every_steps: int = 0

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -163,6 +164,25 @@ def require_replaceable(
         f"`{flag}` must be a new folder or an older one of the same kind. Received: "
         f"{path!r}, which holds something else. Choose another name."
     )
+
+
+@contextlib.contextmanager
+def plain_path(path: str) -> Iterator[str]:
+    """Yields a name of a folder that TensorFlow does not take for a pattern.
+
+    TensorFlow opens checkpoints and SavedModels by a pattern: a folder called
+    `[v2] first` is not found by its own name.
+
+    Args:
+        path: of a folder; a local one may hold any characters.
+    """
+    if "://" in path or not re.search(r"[*?\[\]{}\\]", os.path.abspath(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = os.path.join(folder, "folder")
+        os.symlink(os.path.abspath(path), link, target_is_directory=True)
+        yield link
 
 
 def _suffixed(path: str, ending: str) -> str:

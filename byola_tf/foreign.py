@@ -70,7 +70,8 @@ def read_json(path: str, what: str, limit: int = MAX_JSON_BYTES) -> Any:
         path, what, limit: as for `read_bytes`.
 
     Returns:
-        what `json.loads` makes of it; NaN and infinities are refused.
+        what `json.loads` makes of it; NaN and infinities, which are no JSON, are
+        None: nothing is known.
 
     Raises:
         UserError: as `read_bytes`; or it is no JSON, or nested too deeply.
@@ -87,7 +88,7 @@ def parse_json(content: bytes | str, name: str, what: str) -> Any:
     try:
         if isinstance(content, bytes):
             content = content.decode("utf-8-sig")
-        value = json.loads(content, parse_constant=_no_constant)
+        value = json.loads(content, parse_constant=_nothing)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise refused(name, what, f"it is no JSON ({reason})") from error
@@ -163,8 +164,8 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else type(value).__name__
 
 
-def _no_constant(text: str):
-    raise ValueError(f"{text} is no JSON number")
+def _nothing(_: str) -> None:
+    """Stands for NaN and Infinity."""
 
 
 def _depth(value: Any) -> int:

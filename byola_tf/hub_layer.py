@@ -183,7 +183,8 @@ def _open(path: str, graph: str | None):
         )
     wanted = found if graph is None else zlib.decompress(base64.b85decode(graph))
     if found == wanted:
-        exported = tf.saved_model.load(path)
+        with files.plain_path(path) as plain:
+            exported = tf.saved_model.load(plain)
     else:
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "saved_model.pb"), "wb") as file:

@@ -81,6 +81,22 @@ def learning_rate(config: Config, total_steps: int | None):
     return WarmupThenDecay(train.learning_rate, train.warmup_steps, decay_steps)
 
 
+def values(config: Config, total_steps: int, step: int) -> tuple[float, float]:
+    """Learning rate and EMA decay of one step.
+
+    Args:
+        config: `Config`.
+        total_steps: length of the run.
+        step: steps done before this one.
+
+    Returns:
+        two numbers.
+    """
+    rate = learning_rate(config, total_steps)
+    rate = float(rate(step)) if callable(rate) else rate
+    return rate, float(ema_decay(step, config, total_steps))
+
+
 def require_length(name: str, total_steps: int | None) -> None:
     """Refuses the cosine of `config.<name>` without a length to span.
 

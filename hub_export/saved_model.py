@@ -8,9 +8,8 @@ import tensorflow as tf
 
 from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
-from byola_tf.embedding import exported_model
 from byola_tf.normalize import Statistics
-from hub_export import check
+from hub_export import check, module
 from hub_export.publishing import model_card
 
 
@@ -66,8 +65,9 @@ def write(
     """
     in_memory = Embedder.from_encoder(opened.encoder, opened.config, opened.statistics)
     with files.replacing_folder(output) as temporary:
-        exported_model.save(opened, temporary)
-        reloaded = tf.saved_model.load(temporary)
+        module.save(opened, temporary)
+        with files.plain_path(temporary) as plain:
+            reloaded = tf.saved_model.load(plain)
         text = reloaded.metadata().numpy().decode()
         name = opened.provenance.get("name", os.path.basename(os.path.abspath(output)))
         num_parameters = opened.encoder.count_params()

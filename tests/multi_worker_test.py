@@ -118,7 +118,7 @@ def test_two_workers_write_one_work_directory_that_one_process_resumes(
     finish(start(arguments))
     assert [step for step, _ in losses(path)] == [1, 2, 3, 4]
     steps = sorted(os.listdir(os.path.join(path, "checkpoints")))
-    assert steps == ["best.json", "step_00000002", "step_00000004"]
+    assert steps == ["step_00000002", "step_00000004"]
     config = make_config(folder)
     config.encoder = dataclasses.replace(config.encoder, dropout=0.0)
     assert trainer.pretrain(config, path).steps == 8

@@ -112,8 +112,12 @@ class Corpus:
         steps = -(-len(chosen) // self._batch_size)
         return _dataset(tf.data.Dataset.range(steps), read, self._unit_samples)
 
-    def crops(self, step: int) -> np.ndarray:
+    def crops(self, step: int, count: int | None = None) -> np.ndarray:
         """The batch of one step: the crops of a recording side by side.
+
+        Args:
+            step: of the run, from 0.
+            count: how many of the batch's first recordings are read; all by default.
 
         Returns:
             int16 [batch_size, num_segments * unit_samples].
@@ -124,6 +128,8 @@ class Corpus:
         segments = self._num_segments
         rng = np.random.default_rng([self._seed, 2, step])
         positions = rng.random(segments * len(chosen))
+        chosen = chosen[:count]
+        positions = positions[: segments * len(chosen)]
         batch = self._reader.read_crops(np.repeat(chosen, segments), positions)
         return batch.reshape(len(chosen), segments * self._unit_samples)
 

@@ -6,7 +6,6 @@ help and a mistyped word are answered at once.
 
 import importlib
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 
@@ -74,7 +73,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def _program() -> str:
-    return shlex.quote(os.environ.get(commands.LAUNCHER) or "byola")
+    return os.environ.get(commands.LAUNCHER) or "byola"
 
 
 def main() -> None:

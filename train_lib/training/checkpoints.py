@@ -16,7 +16,7 @@ import shutil
 
 import tensorflow as tf
 
-from byola_tf import checkpoint, files
+from byola_tf import checkpoint, files, foreign
 from byola_tf.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ STATE_PREFIX = "training_state"
 RUN_STATE_FILE = "run_state.json"
 CHECKSUM_FILE = "checksums.json"
 BEST_FILE = "best.json"
+_NUMBER = (float, None)
+_RUN_STATE = {"loss": _NUMBER, "probe_best": _NUMBER, "probe_stale": (int, None)}
 
 
 class Checkpoints:
@@ -49,7 +51,7 @@ class Checkpoints:
         step: int,
         encoder_checkpoint: checkpoint.Checkpoint,
         run_state: dict,
-        score: float,
+        score: float | None = None,
     ) -> str:
         """Writes the checkpoint of a step, then drops the oldest ones.
 
@@ -57,7 +59,8 @@ class Checkpoints:
             step: number of steps done.
             encoder_checkpoint: what `byola_tf.load` will open.
             run_state: JSON-ready memory of the loop.
-            score: higher is better; decides which checkpoint is the best.
+            score: of a probe, higher is better; decides which checkpoint is the
+                best. None where it was not probed.
 
         Returns:
             the checkpoint's folder.
@@ -65,22 +68,31 @@ class Checkpoints:
         folder = checkpoint.step_folder(self._work_directory, step)
         with files.replacing_folder(folder) as temporary:
             checkpoint.save(temporary, encoder_checkpoint)
-            self._state.write(os.path.join(temporary, STATE_PREFIX))
+            with files.plain_path(temporary) as plain:
+                self._state.write(os.path.join(plain, STATE_PREFIX))
             with open(os.path.join(temporary, RUN_STATE_FILE), "w") as file:
                 json.dump(run_state, file)
             _write_checksums(temporary)
         best = self.best()
-        if best is None or score >= best["score"]:
+        if score is not None and (best is None or score >= best["score"]):
             best = {"step": step, "score": score}
             files.write_text(self._best_path(), json.dumps(best) + "\n")
-        self._drop_old(best["step"])
+        self._drop_old(best["step"] if best else step)
         return folder
 
     def best(self) -> dict | None:
-        """`step` and `score` of the best checkpoint, if there is one."""
-        with contextlib.suppress(OSError, ValueError):
-            with open(self._best_path()) as file:
-                return json.load(file)
+        """`step` and `score` of the best checkpoint, if one was probed."""
+        if not os.path.exists(self._best_path()):
+            return None
+        with contextlib.suppress(UserError):
+            found = foreign.fields(
+                foreign.read_json(self._best_path(), "A note of the best"),
+                {"step": int, "score": float},
+                *(self._best_path(), "A note of the best"),
+            )
+            # until version 0.1 the smallest loss, negative, counted as best
+            if 0 <= found["score"] <= 1:
+                return found
         return None
 
     def restore(self) -> tuple[int, dict]:
@@ -104,17 +116,23 @@ class Checkpoints:
                     fault,
                 )
                 continue
-            status = self._state.read(os.path.join(folder, STATE_PREFIX))
             try:
-                status.assert_consumed()
+                with files.plain_path(folder) as plain:
+                    status = self._state.read(os.path.join(plain, STATE_PREFIX))
+                    status.assert_consumed()
             except AssertionError as error:
                 raise UserError(
                     "A checkpoint must hold what this version trains to be resumed. "
                     f"Received: {folder!r}, of another version. Start again in a new "
                     "--workdir; byola export still exports this one."
                 ) from error
-            with open(os.path.join(folder, RUN_STATE_FILE)) as file:
-                run_state = json.load(file)
+            path = os.path.join(folder, RUN_STATE_FILE)
+            run_state = foreign.fields(
+                foreign.read_json(path, "The state of a run"),
+                _RUN_STATE,
+                path,
+                "The state of a run",
+            )
             for newer in folders[folders.index(folder) + 1 :]:
                 # the other workers of a job do the same
                 shutil.rmtree(newer, ignore_errors=True)
@@ -161,9 +179,9 @@ def _write_checksums(folder: str) -> None:
 def _find_fault(folder: str) -> str:
     """What is wrong with a checkpoint's files; "" when nothing is."""
     try:
-        with open(os.path.join(folder, CHECKSUM_FILE)) as file:
-            sums = json.load(file)
-        for name, expected in sums.items():
+        path = os.path.join(folder, CHECKSUM_FILE)
+        sums = foreign.read_json(path, "A list of checksums")
+        for name, expected in foreign.fields(sums, {}, path, "A list").items():
             if _checksum(os.path.join(folder, name)) != expected:
                 return f"{name} does not have its checksum"
     except (OSError, ValueError) as error:

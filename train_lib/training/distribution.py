@@ -5,6 +5,7 @@ MultiWorkerMirroredStrategy run the same `BYOL.train_step`. The input pipeline
 makes the global batch on every host; each replica is handed its slice.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -15,14 +16,16 @@ import tensorflow as tf
 from byola_tf import hardware
 from byola_tf.config import Config
 from byola_tf.errors import UserError
+from train_lib.training import partners
 
 logger = logging.getLogger(__name__)
 
 
 def allow_memory_growth() -> None:
-    """Lets TensorFlow take GPU memory as needed, before any GPU is used."""
+    """Lets TensorFlow take GPU memory as needed; too late once a GPU is in use."""
     for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def make_strategy(config: Config) -> tf.distribute.Strategy:
@@ -43,8 +46,9 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     """
     name = config.train.strategy
     if name == "multi_worker":
-        _require_cluster()
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        workers, index = _require_cluster()
+        with partners.waited_for(workers, index, config.train.wait_seconds):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     elif name == "mirrored" or (name == "auto" and len(_accelerators()) > 1):
         devices = _accelerators() or tf.config.list_logical_devices("CPU")
         strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
@@ -199,7 +203,8 @@ def _require_divisible(config: Config, replicas: int) -> None:
         )
 
 
-def _require_cluster() -> None:
+def _require_cluster() -> tuple[list[str], int]:
+    """The addresses of all workers and the index of this one."""
     try:
         cluster = json.loads(os.environ["TF_CONFIG"])
         workers = cluster["cluster"]["worker"]
@@ -223,3 +228,4 @@ def _require_cluster() -> None:
             "TF_CONFIG's task index must be one of its workers. Received: "
             f"{index} of {len(workers)}."
         )
+    return workers, index

@@ -1,5 +1,6 @@
 """The pre-training run: strategy, corpus, statistics, model, then the loop."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -45,8 +46,18 @@ def pretrain(
     strategy = distribution.make_strategy(config)
     config.train.precision = distribution.resolve_precision(config.train.precision)
     source = waveforms.find_batch(config)
+    with _claimed(work_directory, config, strategy):
+        return _run(config, work_directory, strategy, source, until_step)
+
+
+def _claimed(work_directory: str, config: Config, strategy):
+    """The work directory is the chief's to write."""
     if distribution.is_chief(strategy):
-        workdir.claim(work_directory, config)
+        return workdir.claimed(work_directory, config)
+    return contextlib.nullcontext()
+
+
+def _run(config: Config, work_directory: str, strategy, source, until_step):
     keras.utils.set_random_seed(config.seed)
     input_config, part = distribution.input_share(config, strategy)
     corpus = waveforms.open_corpus(

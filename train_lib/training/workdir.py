@@ -1,10 +1,12 @@
 """The work directory: who owns it, its log, its summary."""
 
+import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 
-from byola_tf import files
+from byola_tf import files, foreign, ownership
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from train_lib.cli.config_flag import flatten
@@ -24,6 +26,7 @@ _CHANGEABLE = {
     "train.steps",
     "train.seconds",
     "train.strategy",
+    "train.wait_seconds",
     "train.probe_metadata",
     "train.probe_audio",
     "train.probe_unit_seconds",
@@ -37,27 +40,36 @@ _CHANGEABLE = {
 }
 
 
-def claim(workdir: str, config: Config) -> None:
-    """Makes the directory and writes `config.json`, or checks that it fits.
+@contextlib.contextmanager
+def claimed(workdir: str, config: Config) -> Iterator[None]:
+    """Makes the directory, keeps other processes out, and writes `config.json`.
 
     Raises:
-        UserError: it belongs to another configuration; names the fields.
+        UserError: it belongs to another configuration (names the fields), or
+            another process is writing it (names that).
     """
-    path = os.path.join(workdir, CONFIG_FILE)
     if os.path.isfile(workdir):
         raise UserError(
             f"`--workdir` must be a folder. Received: {workdir!r}, which is a file."
         )
     os.makedirs(workdir, exist_ok=True)
+    with ownership.owned_folder(workdir, "`--workdir`"):
+        _require_configuration(workdir, config)
+        yield
+
+
+def _require_configuration(workdir: str, config: Config) -> None:
+    """Writes the configuration, or checks that it is the one that is there."""
+    path = os.path.join(workdir, CONFIG_FILE)
     if os.path.exists(path):
-        with open(path) as file:
-            try:
-                theirs = Config.from_json(file.read())
-            except ValueError as error:
-                raise UserError(
-                    f"{path!r} must be the configuration of a run, but does not "
-                    f"parse ({error}). Use another --workdir, or delete this one."
-                ) from error
+        content = foreign.read_bytes(path, "A configuration", foreign.MAX_JSON_BYTES)
+        try:
+            theirs = Config.from_json(content.decode())
+        except ValueError as error:
+            raise UserError(
+                f"{path!r} must be the configuration of a run, but does not "
+                f"parse ({error}). Use another --workdir, or delete this one."
+            ) from error
         changed = [
             f"config.{name} (there {old!r}, now {new!r})"
             for name, (old, new) in _differences(theirs, config).items()
@@ -110,11 +122,13 @@ def read_log(workdir: str) -> list[dict]:
     path = os.path.join(workdir, LOG_FILE)
     entries = []
     if os.path.exists(path):
-        with open(path) as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
-                    entries.append(json.loads(line))
-                except ValueError:
+                    entry = json.loads(line)
+                    entry["step"] + 0  # of another kind: torn, or somebody else's
+                    entries.append(entry)
+                except (ValueError, TypeError, KeyError, RecursionError):
                     break
     return entries
 

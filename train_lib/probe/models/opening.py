@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from byola_tf import checkpoint
+from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
 from byola_tf.errors import UserError
 from train_lib.probe.models.audio_model import (
@@ -101,7 +101,8 @@ def _open_log_mel(name, pooling, layers, seed) -> AudioModel:
 def _open_saved_model(spec, pooling, layers, seed) -> AudioModel:
     path, rate = split_rate(spec)
     path, _, output = path.partition("#")
-    loaded = tf.saved_model.load(path)
+    with files.plain_path(path) as plain:
+        loaded = tf.saved_model.load(plain)
     if hasattr(loaded, "metadata"):
         from train_lib.probe.models import own
 
@@ -123,7 +124,8 @@ def _open_hub(spec, pooling, layers, seed) -> AudioModel:
     path, rate = split_rate(spec)
     path, _, output = path.partition("#")
     folder = hub.resolve(path)
-    loaded = tf.saved_model.load(folder)
+    with files.plain_path(folder) as plain:
+        loaded = tf.saved_model.load(plain)
     fingerprint = fingerprint_of([folder], output, pooling, rate)
     return hub.HubModel(loaded, fingerprint, output, pooling, rate)
 

@@ -16,50 +16,37 @@ from one sample up. A loaded model offers
     model.metadata()                  JSON text
 
 and the signatures `serving_default` and `frames`. It opens with `hub.load`,
-and with `hub.KerasLayer` frozen or trainable. Every call has one trace, whatever
-the length of the clips.
+and with `hub.KerasLayer` frozen or trainable.
 """
 
 import tensorflow as tf
 
 from byola_tf.checkpoint import Checkpoint
-from byola_tf.embedding.waveform_encoder import WAVEFORM, WaveformEncoder
+from byola_tf.embedding.waveform_encoder import WaveformEncoder
 from byola_tf.networks.encoder import Encoder
 
 
-class ExportedModel(tf.Module):
-    """What is saved: the calls of a `WaveformEncoder`, and its raw variables.
+class ExportedModel(WaveformEncoder):
+    """`WaveformEncoder` with the attributes of a reusable SavedModel.
 
     Args:
         checkpoint: `Checkpoint`.
-
-    Attributes:
-        variables: the encoder's, in the encoder's order, then the statistics.
-        trainable_variables: what `hub.KerasLayer(trainable=True)` trains.
-        regularization_losses: none; hub.KerasLayer asks for it.
     """
 
-    # tf.Module has read-only properties of these names; a SavedModel restores
-    # what was assigned, so they become plain attributes
+    # plain attributes instead of tf.Module's properties: a SavedModel restores
+    # only what was assigned, and hub.KerasLayer trains what it finds here
     variables = ()
     trainable_variables = ()
 
     def __init__(self, checkpoint: Checkpoint):
-        super().__init__(name="exported_model")
         encoder = _copy_for_replicas(checkpoint.encoder)
-        source = WaveformEncoder(
+        super().__init__(
             encoder, checkpoint.config, checkpoint.statistics, checkpoint.provenance
         )
-        # In a function, not an attribute: as an attribute, the Keras model would
-        # have every weight saved a second time beside the raw variables.
-        self._embed = lambda waveform, training: source.embed(waveform, training)
-        self.frames = source.frames
-        self.log_mel = source.log_mel
-        self.embed_padded = source.embed_padded
-        self.frames_padded = source.frames_padded
-        self.metadata = source.metadata
-        self.statistics_mean = source.statistics_mean
-        self.statistics_std = source.statistics_std
+        # Tracked as a Keras model, the encoder would have every weight saved a
+        # second time beside the raw variables below.
+        del self._encoder
+        object.__setattr__(self, "_encoder", encoder)
         self.trainable_variables = [v.value for v in encoder.trainable_variables]
         self.variables = [
             *[v.value for v in encoder.variables],
@@ -68,33 +55,15 @@ class ExportedModel(tf.Module):
         ]
         self.regularization_losses = []
 
-    # `training` is a tensor, since a loaded function of Python values is traced
-    # anew for every shape, and keeps all of its traces
-    @tf.function(
-        input_signature=[WAVEFORM, tf.TensorSpec([], tf.bool, name="training")]
-    )
-    def __call__(self, waveform, training=False):
-        """Embeds clips.
-
-        Args:
-            waveform: float32 [batch, samples], range [-1, 1].
-            training: bool: batch statistics and dropout, or neither.
-
-        Returns:
-            float32 [batch, embedding_size].
-        """
-        return tf.cond(
-            training,
-            lambda: self._embed(waveform, True),
-            lambda: self._embed(waveform, False),
-        )
-
     def signatures(self) -> dict:
-        """The named signatures."""
+        """Traces the calls; returns the named signatures."""
+        waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
+        for training in (False, True):
+            self.__call__.get_concrete_function(waveform, training=training)
 
-        @tf.function(input_signature=[WAVEFORM])
+        @tf.function(input_signature=[waveform])
         def embed(waveform):
-            return {"embedding": self._embed(waveform, False)}
+            return {"embedding": self(waveform, training=False)}
 
         return {
             "serving_default": embed,
