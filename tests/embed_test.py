@@ -1,8 +1,13 @@
 """The table of a folder: rows, times, errors, restarts, memory."""
 
+import contextlib
 import csv
 import itertools
+import json
+import multiprocessing
 import os
+import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -13,16 +18,16 @@ import pytest
 import soundfile
 
 import byola_tf
-from byola_tf import Encoder, audio, checkpoint, frontend
-from byola_tf.audio.clips import as_clips
+from byola_tf import Encoder, audio, checkpoint, frontend, ownership
 from byola_tf.config import Config, EncoderConfig
-from byola_tf.embedding import batching
+from byola_tf.embedding.inference import Inference
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from hub_export.tables import corpus as corpus_embedding
-from hub_export.tables import reading
+from hub_export.tables import reading, writing
 from hub_export.tables.corpus import Options
 from tests import sounds
+from train_lib.cli import faults
 
 FORMATS = ["npz", "parquet"]
 
@@ -147,33 +152,6 @@ def test_segment_rows_equal_the_pieces_alone(model, embedder, folder, tmp_path):
         assert abs(ends[-1] - len(waveform) / 16000) <= 1 / 16000
 
 
-def test_batches_hold_every_clip_once_in_few_shapes():
-    rng = np.random.default_rng(0)
-    lengths = [*rng.integers(1, 30_000, 500).tolist(), *[16000] * 40, 90_000]
-    seen, shapes = [], set()
-    for indices, width in batching.batches(lengths, 64_000):
-        seen += indices
-        shapes.add((len(indices), width))
-        longest = max(lengths[index] for index in indices)
-        assert longest <= width <= max(1.125 * longest, 1)
-        assert len(indices) * width <= 64_000 or len(indices) == 1
-    assert sorted(seen) == list(range(len(lengths)))
-    assert len(shapes) < 130
-
-
-def test_unequal_clips_equal_one_by_one(embedder):
-    rng = np.random.default_rng(1)
-    lengths = [1, 200, 9000, 9100, 9500, 16000, 16000, 16001, 40_000]
-    clips = [rng.normal(0, 0.1, length).astype(np.float32) for length in lengths]
-    given = as_clips(clips, None, 16000)
-    together = embedder.inference.rows(given, 50_000)
-    frames = embedder.inference.rows(given, 50_000, frames=True)
-    for clip, vector, rows in zip(clips, together, frames, strict=True):
-        np.testing.assert_allclose(vector, embedder(clip), atol=1e-5)
-        alone = embedder.frames(clip)["frame_embeddings"][0]
-        np.testing.assert_allclose(rows, alone, atol=1e-5)
-
-
 def test_blocks_of_a_file_are_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr("byola_tf.audio.blocks._BLOCK_FRAMES", 10_007)
     stereo = np.random.default_rng(0).normal(0, 0.1, (100_000, 2))
@@ -250,6 +228,195 @@ def test_finished_parts_are_kept_until_something_changes(model, tmp_path, monkey
     assert corpus_embedding.embed_corpus(model, corpus, output).num_resumed == 4
     np.testing.assert_array_equal(read(output)["end_s"], [0.3] + [0.2] * 11)
     assert sorted(os.listdir(tmp_path)) == ["corpus", "other", "t.npz"]
+
+
+def test_batch_seconds_counts_for_clips_of_one_length(model, tmp_path, monkeypatch):
+    corpus = sounds.write_folder(tmp_path / "corpus", 12, seconds=5.0)
+    sizes = []
+    embed_batch = Inference.embed
+
+    def watched(self, waveform, num_samples=None):
+        sizes.append(len(waveform))
+        return embed_batch(self, waveform, num_samples)
+
+    monkeypatch.setattr(Inference, "embed", watched)
+    for batch_seconds, expected in ((10.0, [2] * 6), (60.0, [12])):
+        sizes.clear()
+        options = Options(batch_seconds=batch_seconds)
+        corpus_embedding.embed_corpus(model, corpus, str(tmp_path / "t.npz"), options)
+        assert sizes == expected
+
+
+def test_the_second_of_two_at_once_is_told_who_writes(model, tmp_path):
+    corpus = sounds.write_folder(tmp_path / "corpus", 3, seconds=0.2)
+    output = str(tmp_path / "t.npz")
+    refused = []
+
+    def progress(entries, total, description):
+        for entry in entries:
+            try:
+                corpus_embedding.embed_corpus(model, corpus, output)
+            except UserError as error:
+                refused.append(str(error))
+            yield entry
+
+    corpus_embedding.embed_corpus(model, corpus, output, progress=progress)
+    assert len(refused) == 3
+    assert "`--output` must be written by one process at a time" in refused[0]
+    assert f"process {os.getpid()} on " in refused[0]
+    assert np.abs(read(output)["embedding"]).sum(axis=1).min() > 0
+    assert sorted(os.listdir(tmp_path)) == ["corpus", "t.npz"]
+
+
+@pytest.mark.parametrize("damage", ["zeros", "short", "list"])
+def test_a_part_that_was_damaged_is_made_again(model, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(corpus_embedding, "_FILES_PER_PART", 2)
+    corpus = sounds.write_folder(tmp_path / "corpus", 6, seconds=0.2)
+    output = str(tmp_path / "t.npz")
+    assert run_until(model, corpus, output, 5) == 6
+    lists = sorted((tmp_path / "t.npz.parts").glob("*.json"))
+    assert len(lists) == 2
+    rows = lists[0].with_suffix(".rows")
+    content = rows.read_bytes()
+    match damage:
+        case "zeros":  # as a disk leaves them after a power cut
+            rows.write_bytes(content[:-100] + bytes(100))
+        case "short":
+            rows.write_bytes(content[:-100])
+        case "list":
+            listed = json.loads(lists[0].read_text())
+            listed["files"][0]["num_rows"] = "many"
+            lists[0].write_text(json.dumps(listed))
+    assert corpus_embedding.embed_corpus(model, corpus, output).num_resumed == 2
+    resumed = read(output)
+    corpus_embedding.embed_corpus(model, corpus, output)
+    for name, column in read(output).items():
+        np.testing.assert_array_equal(column, resumed[name])
+
+
+def _killed_while_it_writes(model, corpus, output):
+    """A process that ends in the middle of the table."""
+
+    def half(path, table):
+        with open(path, "wb") as file:
+            file.write(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    writing._WRITERS[".npz"] = half
+    corpus_embedding.embed_corpus(model, corpus, output)
+
+
+def test_what_a_killed_run_left_goes_with_the_next_one(model, tmp_path):
+    corpus = sounds.write_folder(tmp_path / "corpus", 3, seconds=0.2)
+    output = tmp_path / "t.npz"
+    process = multiprocessing.get_context("spawn").Process(
+        target=_killed_while_it_writes, args=(model, corpus, str(output))
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    left = [path.name for path in tmp_path.iterdir()]
+    assert any(name.endswith(".tmp") for name in left)
+    assert "t.npz.parts" in left and "t.npz" not in left
+    summary = corpus_embedding.embed_corpus(model, corpus, str(output))
+    assert (summary.num_rows, summary.num_resumed) == (3, 3)
+    assert sorted(os.listdir(tmp_path)) == ["corpus", "t.npz"]
+
+
+def test_a_temporary_file_of_a_living_writer_stays(model, tmp_path):
+    corpus = sounds.write_folder(tmp_path / "corpus", 2, seconds=0.2)
+    output = tmp_path / "t.npz"
+    with ownership.owned(str(output), "`--output`"):
+        with writing.files.replacing(str(output)) as temporary:
+            with open(temporary, "w") as file:
+                file.write("being written")
+            with pytest.raises(UserError, match="one process at a time"):
+                corpus_embedding.embed_corpus(model, corpus, str(output))
+            assert os.path.exists(temporary)
+
+
+def test_an_output_that_cannot_be_written_is_one_line(model, tmp_path):
+    corpus = sounds.write_folder(tmp_path / "corpus", 2, seconds=0.2)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as below_a_file:
+        corpus_embedding.embed_corpus(model, corpus, str(tmp_path / "file" / "t.npz"))
+    said = faults.describe(below_a_file.value)
+    assert str(tmp_path / "file") in said and "\n" not in said
+
+
+def test_a_read_only_output_is_one_line_before_the_work(tmp_path):
+    corpus = sounds.write_folder(tmp_path / "corpus", 2, seconds=0.2)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    if os.access(closed, os.W_OK):  # root may write everywhere else
+        closed = pathlib.Path("/sys")
+    if not closed.is_dir():
+        pytest.skip("every folder can be written here")
+    with pytest.raises(OSError) as refused:
+        corpus_embedding.embed_corpus("no model", corpus, str(closed / "t.npz"))
+    said = faults.describe(refused.value)
+    assert str(closed / "t.npz") in said and "\n" not in said
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+@pytest.mark.parametrize("when", ["parts", "table"])
+def test_a_full_disk_is_one_line_and_the_old_table_stays(
+    model, tmp_path, monkeypatch, when, extension
+):
+    if extension == "parquet":
+        pytest.importorskip("pyarrow")
+    corpus = sounds.write_folder(tmp_path / "corpus", 4, seconds=0.2)
+    output = tmp_path / f"t.{extension}"
+    output.write_text("the old table")
+    own = writing.write
+
+    def full_then_write(path, table):
+        with size_limit(1000):
+            own(path, table)
+
+    if when == "table":
+        monkeypatch.setattr(writing, "write", full_then_write)
+    limit = 1000 if when == "parts" else resource.RLIM_INFINITY
+    with pytest.raises(OSError) as full, size_limit(limit):
+        corpus_embedding.embed_corpus(model, corpus, str(output))
+    said = faults.describe(full.value)
+    assert "File too large" in said and "\n" not in said
+    assert output.read_text() == "the old table"
+    monkeypatch.undo()
+    assert corpus_embedding.embed_corpus(model, corpus, str(output)).num_rows == 4
+    assert sorted(os.listdir(tmp_path)) == ["corpus", output.name]
+
+
+@contextlib.contextmanager
+def size_limit(num_bytes):
+    """No file may grow beyond this: what a full disk looks like to a program."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_names_that_are_not_utf_8_are_read_or_listed(model, tmp_path, extension):
+    corpus = sounds.write_folder(tmp_path / "corpus", 2, seconds=0.2)
+    source = os.fsencode(os.path.join(corpus, "tone_000.wav"))
+    try:
+        os.rename(source, os.path.join(os.fsencode(corpus), b"caf\xe9.wav"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with open(os.path.join(os.fsencode(corpus), b"\xff\xfe.wav"), "wb") as file:
+        file.write(b"no sound")
+    summary, table = embed(model, corpus, tmp_path / f"t.{extension}")
+    assert (summary.num_rows, len(summary.errors)) == (2, 1)
+    assert [os.path.basename(path) for path in table["path"]] == [
+        "caf\N{REPLACEMENT CHARACTER}.wav",
+        "tone_001.wav",
+    ]
+    with open(corpus_embedding.error_path(f"{tmp_path}/t.{extension}")) as file:
+        assert "udcff" in file.read()
+    print(next(iter(summary.errors.values())))  # as the command does
 
 
 @pytest.mark.slow

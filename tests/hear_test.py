@@ -78,6 +78,16 @@ def test_timestamps_are_centres_that_fill_the_clip(model, milliseconds):
     np.testing.assert_allclose(embeddings[:, :inner], frames[:, :inner], atol=1e-5)
 
 
+def test_int16_is_scaled_as_everywhere(model):
+    waveform, _ = tiny_model.two_classes(2)
+    pcm = np.rint(np.clip(waveform, -1, 1) * 32767).astype(np.int16)
+    for function in (hear.get_scene_embeddings, hear.get_timestamp_embeddings):
+        scaled = function(pcm.astype(np.float32) / 32768, model)
+        np.testing.assert_array_equal(function(tf.constant(pcm), model)[0], scaled[0])
+    with pytest.raises(UserError, match="int32. Scale 32-bit"):
+        hear.get_scene_embeddings(pcm.astype(np.int32), model)
+
+
 def test_wrong_audio_is_explained(model):
     for audio in (np.zeros(100, "f"), np.zeros((2, 0), "f"), np.zeros((1, 2, 9), "f")):
         with pytest.raises(UserError, match=r"\[n_sounds, n_samples\]"):

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 
 import keras
 import numpy as np
@@ -133,7 +135,7 @@ class TestEmbedding:
     def test_statistics_are_those_of_the_first_fold(
         self, sounds, monkeypatch, kept_bytes
     ):
-        monkeypatch.setattr(embedding, "KEPT_BYTES", kept_bytes)
+        monkeypatch.setattr("train_lib.probe.crops.KEPT_BYTES", kept_bytes)
         task, recorder = read(sounds), Recorder()
         statistics = embedding.embed_task(task, floors.LogMelFloor(), 0.5).statistics
         embedded = embedding.embed_task(task, recorder, 0.5)
@@ -351,8 +353,45 @@ class TestCache:
 
     def test_no_room_is_said(self, sounds, tmp_path):
         (tmp_path / "cache").write_text("in the way")
-        with pytest.raises(UserError, match="must fit on disk.*--cache"):
+        with pytest.raises(UserError, match="must be written to disk.*--cache"):
             self.embed(sounds, tmp_path / "cache")
+
+    def test_two_at_once_embed_once(self, sounds, tmp_path):
+        """The one that comes later waits, then takes what is there."""
+        found, decoded = [], []
+        load = audio.load
+
+        def embed():
+            task = read(sounds, "folds")
+            found.append(
+                embedding.embed_task(task, self.floor(), 0.5, cache=str(tmp_path))
+            )
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                audio, "load", lambda *args: decoded.append(args) or load(*args)
+            )
+            threads = [threading.Thread(target=embed) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert len(decoded) == NUM_CLIPS
+        np.testing.assert_array_equal(found[0].features, found[1].features)
+
+    def test_what_a_killed_run_left_in_the_temporary_folder_goes(
+        self, sounds, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        left = tmp_path / f"byola-embeddings-{ended.pid}-abc"
+        left.mkdir()
+        alive = tmp_path / f"byola-embeddings-{os.getppid()}-abc"
+        alive.mkdir()
+        embedded = embedding.embed_task(read(sounds, "folds"), self.floor(), 0.5)
+        assert not left.exists() and alive.exists()
+        assert len(embedded.features)
 
     def test_equals_embedding_without_a_cache(self, sounds, tmp_path):
         cached, _ = self.embed(sounds, tmp_path)

@@ -5,13 +5,16 @@ import warnings
 import numpy as np
 import pytest
 
-from byola_tf import Embedder, Encoder, audio, frontend
+from byola_tf import Embedder, Encoder, audio, frontend, hear
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
 from byola_tf.embedding.normalization_monitor import (
     NormalizationMonitor,
     NormalizationWarning,
 )
 from byola_tf.normalize import Statistics
+from hub_export import streaming
+from hub_export.tables.rows import RowMaker
+from train_lib.probe.models import opening
 
 AUDIOSET, FSD50K = Statistics(-7.1, 4.2), Statistics(-9.66, 4.72)
 
@@ -77,6 +80,30 @@ def test_every_way_in_is_watched(call, waveform):
     opened = make_embedder(0.0, 1.0)
     with pytest.warns(NormalizationWarning):
         getattr(opened, call)(waveform)
+
+
+def stream(opened, waveform):
+    streaming.open_stream(opened).push(waveform)
+
+
+def hear_scenes(opened, waveform):
+    hear.get_scene_embeddings(waveform[None], hear.HearModel(opened))
+
+
+def probe_model(opened, waveform):
+    opening.as_model(opened).embed(waveform[None])
+
+
+def table_rows(opened, waveform):
+    list(RowMaker(opened, False, None, 10.0).of_blocks([waveform]))
+
+
+@pytest.mark.parametrize("road", [stream, hear_scenes, probe_model, table_rows])
+def test_every_road_is_watched(road):
+    with pytest.warns(NormalizationWarning) as caught:
+        road(make_embedder(0.0, 1.0), noise(30))
+    assert len(caught) == 1
+    assert "byola_tf/" not in caught[0].filename
 
 
 def test_padded_batches_are_watched_without_their_padding(no_warning):

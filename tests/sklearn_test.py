@@ -1,6 +1,7 @@
 """The scikit-learn transformer, alone, in pipelines and under sklearn's own checks."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -156,6 +157,26 @@ def test_pickle_and_clone_keep_the_path_and_not_the_model(model, files):
     np.testing.assert_array_equal(restored.transform(files), fitted.transform(files))
     assert clone(fitted).get_params() == fitted.get_params()
     assert pickle.loads(pickle.dumps(AudioEmbedding(model))).model == model
+
+
+def test_a_pickled_pipeline_refuses_another_model_in_its_place(model, files, tmp_path):
+    folder = str(tmp_path / "model")
+    shutil.copytree(model, folder)
+    pipeline = make_pipeline(AudioEmbedding(folder), StandardScaler())
+    pipeline.fit(files)
+    content = pickle.dumps(pipeline)
+    pickle.loads(content).transform(files)
+    opened = checkpoint.load(folder)
+    opened.encoder.set_weights([1.1 * w for w in opened.encoder.get_weights()])
+    checkpoint.save(folder, opened)
+    with pytest.raises(UserError, match="another model at"):
+        pickle.loads(content).transform(files)
+    other = checkpoint.load(model)
+    checkpoint.save(folder, checkpoint.with_statistics(other, Statistics(-8.0, 4.0)))
+    with pytest.raises(UserError, match="another model at"):
+        pickle.loads(content).transform(files)
+    shutil.copytree(model, folder, dirs_exist_ok=True)
+    pickle.loads(content).transform(files)
 
 
 def test_names_of_the_features(model, files):

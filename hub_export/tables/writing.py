@@ -1,8 +1,6 @@
 """Tables of embeddings as Parquet and NPZ files, written a few rows at a time."""
 
-import csv
 import dataclasses
-import io
 import itertools
 import os
 import zipfile
@@ -12,6 +10,7 @@ import numpy as np
 
 from byola_tf import files
 from byola_tf.errors import UserError
+from train_lib.pages.text import csv_text
 
 _ROW_GROUP_BYTES = 64 << 20
 
@@ -78,11 +77,7 @@ def write_errors(output: str, errors: dict[str, str]) -> None:
         if os.path.exists(path):
             os.remove(path)
         return
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["path", "reason"])
-    writer.writerows((_text(name), reason) for name, reason in errors.items())
-    files.write_text(path, text.getvalue())
+    files.write_text(path, csv_text(["path", "reason"], errors.items()))
 
 
 def _write_parquet(path: str, table: Table) -> None:
@@ -105,7 +100,7 @@ def _write_parquet(path: str, table: Table) -> None:
                 list(itertools.islice(paths, len(rows))),
                 rows["start_s"],
                 rows["end_s"],
-                *[[text] * len(rows) for text in table.constants.values()],
+                *[[value] * len(rows) for value in table.constants.values()],
                 pyarrow.FixedSizeListArray.from_arrays(vectors, *_vector_shape(table)),
             ]
             writer.write_table(pyarrow.table(columns, schema))
@@ -143,9 +138,9 @@ def _write_npz(path: str, table: Table) -> None:
                 _write_header(member, dtype, (table.num_rows, *shape))
                 for rows in table.rows():
                     member.write(rows[name].tobytes())
-        for name, text in table.constants.items():
+        for name, value in table.constants.items():
             with _member(archive, name) as member:
-                np.lib.format.write_array(member, np.array(text))
+                np.lib.format.write_array(member, np.array(value))
 
 
 def _member(archive, name: str, compressed: bool = False):

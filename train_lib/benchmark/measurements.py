@@ -193,9 +193,9 @@ def _embed_corpus(_):
         for precision, suffix in _EMBEDDING_PRECISIONS:
             starts = []
 
-            def begin(*_):
+            def begin(entries, total, description):
                 starts.append(time.perf_counter())  # noqa: B023
-                return lambda entry: None
+                return entries
 
             summary = corpus_embedding.embed_corpus(
                 model,

@@ -14,6 +14,7 @@ from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
 from train_lib.pages import text
 from train_lib.probe import embedding, linear, perturbations, store
+from train_lib.probe.crops import AUDIO_SECONDS_PER_BATCH, unit_crop
 from train_lib.probe.judging import classifier, modes, protocol
 from train_lib.probe.judging.evaluation import Summary
 from train_lib.probe.judging.neighbours import unit_length
@@ -228,8 +229,8 @@ def _embed_perturbed(
         )
         for index, row in enumerate(embedded.rows[rows]):
             waveform = audio.load(task.path(row), model.sample_rate)
-            crops[index] = embedding.unit_crop(waveform, 0, unit)
-        size = int(np.clip(embedding.AUDIO_SECONDS_PER_BATCH / unit_seconds, 1, 256))
+            crops[index] = unit_crop(waveform, 0, unit)
+        size = int(np.clip(AUDIO_SECONDS_PER_BATCH / unit_seconds, 1, 256))
         steps = [
             (condition, start)
             for condition in conditions
