@@ -1,20 +1,54 @@
-"""README.md and BUILD.md name what exists: commands, flags, fields, files."""
+"""The pages name what exists: commands, flags, fields, files; and stay current."""
 
-import ast
+import importlib.util
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 
 import pytest
 
 from byola_tf.config import Config
+from train_lib.cli.commands import COMMANDS
 from train_lib.cli.config_flag import flatten, packaged
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = ("README.md", "BUILD.md", "docs/ablations.md")
-LAUNCHER_FLAGS = {"stack", "gpu", "help"}
-FOREIGN_FLAGS = {"no-deps", "ignore-requires-python", "logdir"}  # pip, tensorboard
+PAGES = (
+    "README.md",
+    "BUILD.md",
+    *sorted(
+        f"docs/{path.name}"
+        for path in (ROOT / "docs").glob("*.md")
+        if path.name != "reference.md"
+    ),
+)
+LAUNCHER_FLAGS = {"stack", "gpu", "help", "check"}
+OF_THE_LAUNCHER = {
+    *("run", "test", "setup", "python", "COMMAND", "--help"),
+    ".",  # docker build -t byola .
+}
+# of pip, tensorboard and others
+FOREIGN_FLAGS = {
+    *("no-deps", "ignore-requires-python", "logdir", "requirement", "disable-pip"),
+    *("require-hashes", "generate-hashes", "rm"),
+}
+
+
+def load_script(path):
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+REFERENCE = load_script(ROOT / "docs" / "make_reference.py")
+source_of = REFERENCE.source_of
+
+
+def flags_of(source):
+    return {name for name, *_ in REFERENCE.flags_of(source)}
 
 
 def read(page):
@@ -37,28 +71,17 @@ def commands(page):
 def module_calls():
     for page in PAGES:
         for words in commands(page):
-            if "./byola" in words:  # maybe after variables of the environment
-                words = words[words.index("./byola") + 1 :]
-                if words[0] == "run" and words[1] != "MODULE":
-                    yield words[1], words[2:]
-
-
-def source_of(module):
-    path = ROOT.joinpath(*module.split("."))
-    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def flags_of(source):
-    """Names of the flags that a module defines, read from its source."""
-    names = set()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-            continue
-        if node.func.attr.startswith("DEFINE_"):
-            names.add(node.args[0].value)
-        elif ast.unparse(node.func) == "config_flag.define":
-            names.add("config")
-    return names
+            words = [word for word in words if not word.startswith("--stack")]
+            for place, word in enumerate(words[:-1]):
+                if word.split("/")[-1] != "byola":
+                    continue
+                name, arguments = words[place + 1], words[place + 2 :]
+                if name == "run" and arguments[0] != "MODULE":
+                    yield arguments[0], arguments[1:]
+                elif name in COMMANDS:
+                    yield COMMANDS[name].module, arguments
+                else:
+                    assert name in OF_THE_LAUNCHER, f"{page}: {' '.join(words)}"
 
 
 def flag_names(words):
@@ -73,8 +96,35 @@ CALLS = list(module_calls())
 def test_there_are_commands_to_check():
     modules = {module for module, _ in CALLS}
     assert len(CALLS) > 30
-    assert {"train_lib.pretrain", "hub_export.export"} <= modules
+    assert {command.module for command in COMMANDS.values()} <= modules
     assert "config" in flags_of(source_of("train_lib.pretrain"))
+
+
+def test_the_reference_is_current():
+    assert read("docs/reference.md") == REFERENCE.render()
+
+
+def test_the_front_pages_are_short():
+    assert len(read("README.md").splitlines()) <= 120
+    assert len(read("BUILD.md").splitlines()) <= 300
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = set(re.findall(r": (\w+\.md)$", read("mkdocs.yml"), re.MULTILINE))
+    assert navigation == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "reference" / "index.html").is_file()
 
 
 @pytest.mark.parametrize(
@@ -144,19 +194,24 @@ def test_the_contents_of_build_have_every_section():
         text = text.replace(block, "")
     contents, _, rest = text.partition("\n## ")
     names = re.findall(r"^##+ (.*)$", "\n## " + rest, re.MULTILINE)
-    assert re.findall(r"\[(.*?)\]", contents) == names
+    assert re.findall(r"\[(.*?)\]\(#", contents) == names
+
+
+def anchors_of(path):
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    anchors = {
-        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", read(page), re.MULTILINE)
-    }
-    links = re.findall(r"\]\(([^)\s]+)\)", read(page))
-    assert links
-    for link in links:
+    anchors = anchors_of(ROOT / page)
+    for link in re.findall(r"\]\(([^)\s]+)\)", read(page)):
         if link.startswith("#"):
             assert link[1:] in anchors, link
         elif "://" not in link:
-            assert (ROOT / page).parent.joinpath(link).exists(), link
+            path, _, anchor = link.partition("#")
+            target = (ROOT / page).parent / path
+            assert target.exists(), link
+            assert not anchor or anchor in anchors_of(target), link
