@@ -12,6 +12,7 @@ import types
 
 import pytest
 
+from byola_tf import user_code
 from byola_tf.errors import UserError
 from train_lib.cli import byola, command, commands
 
@@ -207,3 +208,17 @@ def test_a_command_run_by_its_path_finds_the_standard_inspect():
     )
     assert done.returncode == 0, done.stderr
     assert "Prints what a model says about itself." in done.stdout
+
+
+def test_named_modules_of_the_current_folder_are_found_last(tmp_path, monkeypatch):
+    (tmp_path / "my_network_of_this_test.py").write_text("found = True")
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    before = list(sys.path)
+
+    assert user_code.import_module("my_network_of_this_test").found
+    assert user_code.import_module("colorsys").rgb_to_hsv
+    assert sys.path == before
+    with pytest.raises(ImportError):
+        user_code.import_module("absent_module_of_this_test")

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 import setuptools
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from train_lib.cli import commands
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -158,7 +161,16 @@ case "$1 $2" in
       exit 1
     fi ;;
   "-c "*"import tensorflow"*) ;;
+  "-c "*"import ensurepip"*)
+    if [ -n "$STUB_VERSION" ]; then
+      echo "$STUB_VERSION complete $0"
+    else
+      exec "{sys.executable}" "$@"
+    fi ;;
   "-m "*)
+    if [ -n "$STUB_RUNS" ]; then
+      exec "{sys.executable}" "$@"
+    fi
     for argument; do echo "<$argument>"; done ;;
   *)
     exec "{sys.executable}" "$@" ;;
@@ -178,7 +190,9 @@ class Checkout:
         self.requirements = self.root / "requirements-newest.txt"
         self.python = folder / "stub python"
         self.root.mkdir()
-        for name in ("byola", "pyproject.toml", *REQUIREMENT_FILES):
+        table = pathlib.Path("train_lib", "cli", "commands.py")
+        (self.root / table).parent.mkdir(parents=True)
+        for name in ("byola", "pyproject.toml", table, *REQUIREMENT_FILES):
             shutil.copy(ROOT / name, self.root / name)
         self.python.write_text(STUB_PYTHON)
         self.python.chmod(0o755)
@@ -231,6 +245,10 @@ def test_help_teaches_without_installing(checkout, arguments):
     assert result.returncode == 0
     for command in ("demo", "test", "run", "python", "setup"):
         assert f"./byola {command}" in result.stdout
+    for title, group in commands.GROUPS.items():
+        part = result.stdout[result.stdout.index(f"\n{title}\n") :]
+        for one in group:
+            assert re.search(rf"^  {one.name} +{re.escape(one.summary)}$", part, re.M)
     assert not checkout.environment.exists()
 
 
@@ -312,11 +330,60 @@ def test_second_call_installs_nothing(checkout):
 
 
 @needs_bash
+def test_a_command_help_makes_no_environment(checkout):
+    result = checkout.run("probe", "--help")
+
+    assert result.returncode == 0 and "./byola COMMAND" in result.stdout
+    assert not checkout.environment.exists()
+
+
+@needs_bash
+def test_every_word_of_byola_is_one_of_the_launcher(checkout):
+    checkout.run("setup")
+    for name in ("probe", "import-pytorch"):
+        result = checkout.run(name, "--model=my model")
+        expected = ["<-m>", "<train_lib.cli.byola>", f"<{name}>", "<--model=my model>"]
+        assert result.stdout.splitlines() == expected
+
+
+@needs_bash
+def test_launched_commands_run_no_file_of_the_current_folder(checkout):
+    checkout.run("setup")
+    for name in ("numpy.py", "difflib.py"):
+        (checkout.root.parent / name).write_text("raise SystemExit('ran')")
+
+    numpy = checkout.run("run", "numpy.version", STUB_RUNS="yes")
+    # a checkout that is not installed here: by PYTHONPATH
+    path = {"STUB_RUNS": "yes", "PYTHONPATH": str(ROOT)}
+    mistyped = checkout.run("run", "train_lib.cli.byola", "proeb", **path)
+
+    assert numpy.returncode == 0 and "ran\n" not in numpy.stderr, numpy.stderr
+    launcher = shlex.quote(str(checkout.root / "byola"))
+    assert f"Did you mean probe or prepare? See {launcher} --help" in mistyped.stderr
+
+
+@needs_bash
+def test_only_python_3_13_takes_the_newest_stack_and_says_so(checkout):
+    options = {"BYOLA_STACK": "", "STUB_VERSION": "3.13"}
+    made = checkout.run("run", "some.module", **options)
+    again = checkout.run("run", "some.module", **options)
+    asked = checkout.run("setup", "--stack=default", **options)
+
+    assert made.returncode == 0, made.stderr
+    assert "Only Python 3.13 is found" in made.stderr
+    assert "newest stack" in made.stderr and checkout.ready.exists()
+    assert (again.stdout, again.stderr) == ("<-m>\n<some.module>\n", "")
+    assert asked.returncode == 2 and "is Python 3.13" in asked.stderr
+
+
+@needs_bash
 def test_demo_and_test_pass_arguments_on(checkout):
     demo = checkout.run("demo", "--audio", "my sounds", "--stack=newest")
     test = checkout.run("test", "-k", "fade or crop")
 
-    assert demo.stdout == "<-m>\n<train_lib.demo>\n<--audio>\n<my sounds>\n"
+    assert demo.stdout.split() == (
+        "<-m> <train_lib.cli.byola> <demo> <--audio> <my sounds>".split()
+    )
     assert test.stdout.endswith("<-m>\n<not slow>\n<-k>\n<fade or crop>\n")
 
 

@@ -6,6 +6,7 @@ help and a mistyped word are answered at once.
 
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -73,7 +74,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def _program() -> str:
-    return os.environ.get(commands.LAUNCHER) or "byola"
+    return shlex.quote(os.environ.get(commands.LAUNCHER) or "byola")
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 """A function of the user's, named in the `--model` flag."""
 
-import importlib
 import importlib.util
 import inspect
 import os
 
+from byola_tf import user_code
 from byola_tf.errors import UserError
 from train_lib.probe.models.audio_model import FunctionModel, fingerprint_of
 
@@ -57,7 +57,7 @@ def import_module(name: str, spec: str):
     """
     try:
         if not name.endswith(".py"):
-            return importlib.import_module(name)
+            return user_code.import_module(name)
         stem = os.path.splitext(os.path.basename(name))[0]
         found = importlib.util.spec_from_file_location(stem, name)
         module = importlib.util.module_from_spec(found)
