@@ -46,7 +46,11 @@ def log_mel_spectrogram(
 
 
 def padded_log_mel_spectrogram(
-    waveform, num_samples, frontend_config: FrontendConfig, time_stride: int = 1
+    waveform,
+    num_samples,
+    frontend_config: FrontendConfig,
+    time_stride: int = 1,
+    constant: Callable = tf.convert_to_tensor,
 ):
     """Computes log-mel energies of clips of unequal length in one batch.
 
@@ -59,6 +63,7 @@ def padded_log_mel_spectrogram(
         num_samples: int32 [batch], samples that count, at most `samples`.
         frontend_config: `FrontendConfig`.
         time_stride: see `minimum_samples`.
+        constant: see `log_mel_spectrogram`.
 
     Returns:
         float32 [batch, time, mel] and int32 [batch], the number of frames of
@@ -71,7 +76,8 @@ def padded_log_mel_spectrogram(
     waveform = pad_to_length(tf.where(is_sound, waveform, 0.0), minimum)
     length = tf.maximum(num_samples, minimum)
     padded = _reflect_ends(waveform, length, config.n_fft // 2)
-    return _log_mel_of_frames(padded, config), 1 + length // config.hop_length
+    log_mel = _log_mel_of_frames(padded, config, constant)
+    return log_mel, 1 + length // config.hop_length
 
 
 def _require_batch(waveform):

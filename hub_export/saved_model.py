@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
+from byola_tf.embedding import exported_model
 from byola_tf.normalize import Statistics
-from hub_export import check, module
+from hub_export import check
 from hub_export.publishing import model_card
 
 
@@ -65,7 +66,7 @@ def write(
     """
     in_memory = Embedder.from_encoder(opened.encoder, opened.config, opened.statistics)
     with files.replacing_folder(output) as temporary:
-        module.save(opened, temporary)
+        exported_model.save(opened, temporary)
         with files.plain_path(temporary) as plain:
             reloaded = tf.saved_model.load(plain)
         text = reloaded.metadata().numpy().decode()

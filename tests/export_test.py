@@ -93,6 +93,22 @@ def test_every_weight_is_stored_once(trained):
     assert sorted(stored) == sorted(expected)
 
 
+def test_clips_of_many_lengths_cost_no_trace_a_length(trained):
+    hub = pytest.importorskip("tensorflow_hub")
+    model = hub.load(trained[1])
+    embedder = byola_tf.load(trained[1])
+    for num_samples in range(100, 4100, 100):
+        clip = np.zeros((1, num_samples), np.float32)
+        model(clip)
+        model(clip, training=False)
+        embedder(clip)
+        embedder.frames(clip)
+    for loaded in (model, embedder.model):
+        for name in ("__call__", "frames_padded", "log_mel"):
+            count = getattr(loaded, name).experimental_get_tracing_count()
+            assert count <= 1, name
+
+
 def test_keras_layer_fine_tunes(trained):
     hub = pytest.importorskip("tensorflow_hub")
     import tf_keras

@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from byola_tf import Embedder, Encoder
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
+from byola_tf.embedding import exported_model
 from byola_tf.errors import UserError
 from byola_tf.networks import pooling
 from byola_tf.normalize import Statistics
-from hub_export import module
 
 LENGTHS = [1, 2, 159, 480, 512, 513, 514, 1119, 1120, 1121, 3999, 4000]
 SMALL = {"channels": 8, "hidden_units": 24, "output_units": 16}
@@ -105,7 +105,7 @@ def test_bfloat16_differs_by_its_rounding_only():
 def test_the_exported_model_has_both_functions(tmp_path):
     opened = embedder(VARIANTS["v2"])
     waveform, num_samples = padded_batch(LENGTHS)
-    saved = module.ExportedModel(_checkpoint(opened))
+    saved = exported_model.ExportedModel(_checkpoint(opened))
     tf.saved_model.save(saved, str(tmp_path / "model"), signatures=saved.signatures())
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     np.testing.assert_allclose(

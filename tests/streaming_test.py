@@ -11,10 +11,11 @@ import tensorflow as tf
 import byola_tf
 from byola_tf import Encoder, audio, checkpoint
 from byola_tf.config import Config, EncoderConfig, FrontendConfig
+from byola_tf.embedding import exported_model
 from byola_tf.errors import UserError
 from byola_tf.networks import geometry
 from byola_tf.normalize import Statistics
-from hub_export import module, streaming
+from hub_export import streaming
 
 _TINY = {"channels": 8, "hidden_units": 24, "output_units": 16}
 _CONFIGS = {
@@ -47,7 +48,7 @@ def exported(embedders):
     """The v2 model as it is saved."""
     embedder = embedders["v2"]
     encoder, config = embedder.model._encoder, embedder.config
-    return module.ExportedModel(
+    return exported_model.ExportedModel(
         checkpoint.Checkpoint(encoder, config, embedder.statistics, {})
     )
 
@@ -60,9 +61,7 @@ def tflite_folder(exported, tmp_path_factory):
 
     folder, temporary = (str(tmp_path_factory.mktemp("files")) for _ in range(2))
     embedder = byola_tf.Embedder(exported)
-    opened = checkpoint.Checkpoint(
-        exported._encoder, embedder.config, embedder.statistics, {}
-    )
+    opened = checkpoint.from_exported(exported)
     files.write(folder, ["float32"], opened, 16000, {}, temporary)
     files.describe(folder, embedder, 16000)
     return pathlib.Path(folder)

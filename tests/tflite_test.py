@@ -15,22 +15,11 @@ from byola_tf import Encoder, checkpoint
 from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import check, saved_model, tflite_report
-from hub_export.tflite import (
-    bundle as tflite_bundle,
-)
-from hub_export.tflite import (
-    clips as tflite_clips,
-)
-from hub_export.tflite import (
-    conversion,
-    files,
-    metadata,
-    proof,
-)
-from hub_export.tflite import (
-    runner as tflite_runner,
-)
+from hub_export import check, saved_model
+from hub_export.tflite import bundle as tflite_bundle
+from hub_export.tflite import clips as tflite_clips
+from hub_export.tflite import conversion, files, metadata, proof
+from hub_export.tflite import runner as tflite_runner
 from tests import sounds
 
 LITERT = pytest.importorskip("ai_edge_litert.interpreter")
@@ -110,7 +99,7 @@ def test_the_report_holds_the_proof(bundle):
         for operators in row["operators"]:
             assert not [name for name in operators if "CUSTOM" in name]
     with open(os.path.join(output, "report.md")) as file:
-        assert file.read() == tflite_report.table(report) + "\n"
+        assert file.read() == tflite_bundle.table(report) + "\n"
 
 
 @pytest.mark.newest_smoke

@@ -4,8 +4,8 @@ import numpy as np
 
 from byola_tf import Encoder, checkpoint
 from byola_tf.config import Config, EncoderConfig
+from byola_tf.embedding import exported_model
 from byola_tf.normalize import Statistics
-from hub_export import module
 
 EMBEDDING_SIZE = 16 * 8 + 16
 
@@ -16,7 +16,7 @@ def write(folder) -> str:
     opened = checkpoint.Checkpoint(
         Encoder(config.encoder), config, Statistics(-7.0, 4.5, 10), {}
     )
-    module.save(opened, str(folder))
+    exported_model.save(opened, str(folder))
     return str(folder)
 
 

@@ -4,9 +4,12 @@ import tensorflow as tf
 
 from byola_tf import frontend, metadata
 from byola_tf.config import Config
+from byola_tf.embedding import exact_constants
 from byola_tf.networks import geometry
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
+
+WAVEFORM = tf.TensorSpec([None, None], tf.float32, name="waveform")
 
 
 class WaveformEncoder(tf.Module):
@@ -36,10 +39,9 @@ class WaveformEncoder(tf.Module):
         self._metadata = metadata.describe(config, statistics, provenance or {})
         self.statistics_mean = _constant_variable(statistics.mean, "mean")
         self.statistics_std = _constant_variable(statistics.std, "std")
-        waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
-        self.frames = tf.function(self._frames, input_signature=[waveform])
-        self.log_mel = tf.function(self._log_mel, input_signature=[waveform])
-        padded = [waveform, tf.TensorSpec([None], tf.int32, name="num_samples")]
+        self.frames = tf.function(self._frames, input_signature=[WAVEFORM])
+        self.log_mel = tf.function(self._log_mel, input_signature=[WAVEFORM])
+        padded = [WAVEFORM, tf.TensorSpec([None], tf.int32, name="num_samples")]
         self.embed_padded = tf.function(self._embed_padded, input_signature=padded)
         self.frames_padded = tf.function(self._frames_padded, input_signature=padded)
         self.metadata = tf.function(
@@ -57,6 +59,10 @@ class WaveformEncoder(tf.Module):
         Returns:
             float32 [batch, embedding_size].
         """
+        return self.embed(waveform, training)
+
+    def embed(self, waveform, training: bool):
+        """What a call computes, without a trace of its own; see `__call__`."""
         return self._encoder(self._log_mel(waveform), training=training)
 
     def _log_mel(self, waveform):
@@ -66,11 +72,15 @@ class WaveformEncoder(tf.Module):
                 self._config.frontend, self._config.encoder.time_stride
             ),
         )
-        log_mel = frontend.log_mel_spectrogram(waveform, self._config.frontend)
-        return self._normalize(log_mel)
+        constant = exact_constants.maker(waveform)
+        log_mel = frontend.log_mel_spectrogram(
+            waveform, self._config.frontend, constant
+        )
+        return self._normalize(log_mel, constant)
 
-    def _normalize(self, log_mel):
-        return (log_mel - self.statistics_mean) / self.statistics_std
+    def _normalize(self, log_mel, constant):
+        mean, std = constant(self.statistics_mean), constant(self.statistics_std)
+        return (log_mel - mean) / std
 
     def _frames(self, waveform):
         frame_embeddings = self._encoder.frames(self._log_mel(waveform))
@@ -117,6 +127,7 @@ class WaveformEncoder(tf.Module):
 
     def _padded_log_mel(self, waveform, num_samples):
         longest = tf.shape(waveform)[1]
+        constant = exact_constants.maker(waveform)
         in_range = tf.reduce_all((num_samples >= 1) & (num_samples <= longest))
         message = "`num_samples` must be 1 to the width of `waveform`. Received:"
         with tf.control_dependencies(
@@ -127,8 +138,9 @@ class WaveformEncoder(tf.Module):
                 tf.identity(num_samples),
                 self._config.frontend,
                 self._config.encoder.time_stride,
+                constant,
             )
-        return self._normalize(log_mel), num_frames
+        return self._normalize(log_mel, constant), num_frames
 
 
 def timestamps(num_frames, config: Config):

@@ -154,10 +154,10 @@ class Encoder(keras.Model):
         """The MLP's features after, or in place of, those that it is fed with."""
         if not self.config.mlp:
             return tf.cast(local, tf.float32)
-        hidden = keras.ops.relu(self.hidden(local))
+        hidden = keras.ops.relu(_each_frame(self.hidden, local))
         if training and self.config.dropout:
             hidden = _dropout(hidden, self.config.dropout, dropout_seed)
-        features = keras.ops.relu(self.output_layer(hidden))
+        features = keras.ops.relu(_each_frame(self.output_layer, hidden))
         if self.config.concatenate_local:
             features = tf.concat([local, features], axis=-1)
         return tf.cast(features, tf.float32)
@@ -170,6 +170,19 @@ class Encoder(keras.Model):
             size = self.config.flatten_frames
             return pooling.concatenate_time(frame_embeddings, size, num_frames)
         return pooling.pool_time(frame_embeddings, how, num_frames)
+
+
+def _each_frame(dense, features):
+    """Applies a dense layer to [batch, time, units].
+
+    By a reshape of our own, to a shape that is constant but for the number of rows:
+    the one that Keras makes is computed from the shape, and TensorFlow 2.17's TFLite
+    interpreter (XNNPACK) then gets all rows but the first few wrong under 8-bit
+    weights.
+    """
+    shape = tf.shape(features)
+    rows = dense(tf.reshape(features, [-1, features.shape[-1]]))
+    return tf.reshape(rows, [shape[0], shape[1], rows.shape[-1]])
 
 
 def _dropout(features, rate: float, seed):

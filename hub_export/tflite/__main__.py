@@ -40,7 +40,6 @@ def main() -> None:
     from byola_tf.errors import UserError
 
     try:
-        from hub_export import tflite_report
         from hub_export.tflite import bundle
     except ImportError as error:
         raise UserError(
@@ -63,7 +62,7 @@ def main() -> None:
         _make_probe(),
         progress.bar,
     )
-    print(tflite_report.table(report))
+    print(bundle.table(report))
     print(f"\nWrote {OUTPUT.value}; {bundle.REPORT_FILE} has the details.")
 
 
@@ -82,7 +81,7 @@ def _generate(seed: int, num_samples: int, sample_rate: int) -> dict:
 
 
 def _make_probe():
-    """The linear probe as `tflite_bundle.write` takes it; None if not wanted."""
+    """The linear probe as `bundle.write` takes it; None if not wanted."""
     from byola_tf.errors import UserError
 
     metadata, audio = PROBE_METADATA.value, PROBE_AUDIO.value

@@ -17,19 +17,9 @@ from byola_tf.corpus.corpus import no_progress
 from byola_tf.embedder import Embedder
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
-from hub_export import tflite_report
-from hub_export.tflite import (
-    clips as tflite_clips,
-)
-from hub_export.tflite import (
-    files as tflite_files,
-)
-from hub_export.tflite import (
-    measurement,
-    metadata,
-    models,
-    proof,
-)
+from hub_export.tflite import clips as tflite_clips
+from hub_export.tflite import files as tflite_files
+from hub_export.tflite import measurement, metadata, models, proof
 from hub_export.tflite.runner import Runner
 
 FLAVOURS = tuple(proof.THRESHOLDS)
@@ -137,7 +127,7 @@ def write(
         with open(os.path.join(folder, REPORT_FILE), "w") as file:
             file.write(json.dumps(report, indent=1) + "\n")
         with open(os.path.join(folder, TABLE_FILE), "w") as file:
-            file.write(tflite_report.table(report) + "\n")
+            file.write(table(report) + "\n")
     return report
 
 
@@ -241,3 +231,33 @@ def _check(rows: list[dict]) -> None:
             f"{row['min_frames_cosine']}). No file was kept. Leave out {flavours} "
             "with --flavours, or calibrate with audio like yours (--calibration)."
         )
+
+
+def table(report: dict) -> str:
+    """Sets a report of `write` as a Markdown table, a row an artefact."""
+    rows = report["artefacts"]
+    columns = dict(_COLUMNS)
+    if "saved_model" in report:
+        name = f"accuracy, % (SavedModel {_accuracy(report['saved_model'])})"
+        columns[name] = _accuracy
+    lines = [list(columns), ["---"] * len(columns)]
+    lines += [[column(row) for column in columns.values()] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _accuracy(row: dict) -> str:
+    if "accuracy" not in row:
+        return ""
+    return f"{100 * row['accuracy']:.1f} ± {100 * row['accuracy_ci95']:.1f}"
+
+
+_COLUMNS = {
+    "files": lambda row: ", ".join(f"`{name}`" for name in row["files"]),
+    "MB": lambda row: f"{row['size_bytes'] / 1e6:.2f}",
+    "smallest cosine": lambda row: f"{row['min_cosine']:.6f}",
+    "mean cosine": lambda row: f"{row['mean_cosine']:.6f}",
+    "largest error": lambda row: f"{row['max_error']:.1e}",
+    "ms, 1 thread": lambda row: f"{row['latency_ms_1_thread']:.2f}",
+    "ms, 2 threads": lambda row: f"{row['latency_ms_2_threads']:.2f}",
+    "memory, MiB": lambda row: f"{row['peak_memory_mb']:.0f}",
+}

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -18,10 +19,23 @@ from collections.abc import Callable, Sequence
 
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
-from hub_export import child_process
 
-WORKER = child_process.command("hub_export.tflite.conversion")
 _LOG_LINES = 8
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """The command line of a module that has a main part."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Variables with which a child process finds this package."""
+    root = str(pathlib.Path(__file__).resolve().parents[2])
+    search = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
+
+
+WORKER = command("hub_export.tflite.conversion")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +92,7 @@ def _run(jobs_path: str, log, progress: Callable) -> int:
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env=child_process.environment(),
+        env=environment(),
     )
     try:
         with process.stdout as lines:

@@ -12,8 +12,8 @@ import time
 import numpy as np
 
 from byola_tf.hardware import peak_memory
-from hub_export import child_process
-from hub_export.tflite import runner as tflite_runner
+from hub_export.tflite import conversion
+from hub_export.tflite.runner import Runner
 
 _REPEATS = 15
 _WARM_UP = 3
@@ -23,7 +23,7 @@ def measure(path: str, num_samples: int) -> dict:
     """Measures what a phone would spend on one window.
 
     Args:
-        path: see `tflite_runner.Runner`.
+        path: see `runner.Runner`.
         num_samples: length of the window.
 
     Returns:
@@ -32,10 +32,10 @@ def measure(path: str, num_samples: int) -> dict:
         opened to the end of the single-threaded runs, MiB.
     """
     finished = subprocess.run(
-        child_process.command("hub_export.tflite.measurement", path, str(num_samples)),
+        conversion.command("hub_export.tflite.measurement", path, str(num_samples)),
         capture_output=True,
         text=True,
-        env=child_process.environment(),
+        env=conversion.environment(),
     )
     if finished.returncode:
         raise RuntimeError(f"Measuring {path} failed: {finished.stderr[-2000:]}")
@@ -43,7 +43,7 @@ def measure(path: str, num_samples: int) -> dict:
 
 
 def _latency_ms(path: str, num_threads: int, num_samples: int) -> float:
-    runner = tflite_runner.Runner(path, num_threads)
+    runner = Runner(path, num_threads)
     noise = np.random.default_rng(0).normal(0, 0.1, num_samples)
     runner(noise)
     times = []

@@ -6,19 +6,18 @@ subgraph, which interpreters run when no signature is named.
 
 The front end must stay exact whatever is done to the encoder's weights: log-mels
 span twelve orders of magnitude in power, and one product with 8-bit mel filters
-leaves a cosine of 0.7 on real recordings. Converters quantise what they recognise
-as a float constant, hence `exact_constant`.
+leaves a cosine of 0.7 on real recordings; see `exact_constants`.
 """
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from byola_tf import frontend
 from byola_tf.checkpoint import Checkpoint
 from byola_tf.config import Config
-from byola_tf.embedder import timestamps
+from byola_tf.embedding import exact_constants
+from byola_tf.embedding.waveform_encoder import timestamps
 from byola_tf.errors import UserError
 from byola_tf.networks import geometry
 
@@ -58,8 +57,7 @@ class WaveformModel(tf.Module):
     def _frames(self, waveform):
         embeddings = self._checkpoint.encoder.frames(self._log_mel(waveform))
         positions = tf.cast(tf.range(tf.shape(embeddings)[1]), tf.float32)
-        zero = _zero(waveform)
-        first, second = (exact_constant(centre, zero) for centre in self._centres)
+        first, second = map(exact_constants.maker(waveform), self._centres)
         centres = first + positions * (second - first)
         return {
             "frame_embeddings": tf.reshape(embeddings, [1, -1, self._frame_size]),
@@ -72,33 +70,9 @@ class WaveformModel(tf.Module):
         waveform = frontend.pad_to_length(
             waveform, frontend.minimum_samples(config.frontend, stride)
         )
-        zero = _zero(waveform)
-
-        def constant(array):
-            return exact_constant(array, zero)
-
+        constant = exact_constants.maker(waveform)
         log_mel = frontend.log_mel_spectrogram(waveform, config.frontend, constant)
         return (log_mel - constant(statistics.mean)) / constant(statistics.std)
-
-
-def _zero(waveform):
-    """An int32 zero that depends on the waveform, as far as a converter knows."""
-    # comparisons with infinity are false, even for NaN
-    return tf.cast(waveform[0, 0] > math.inf, tf.int32)
-
-
-def exact_constant(array, zero):
-    """A constant that the converter neither recognises nor rounds.
-
-    Args:
-        array: float32, any shape.
-        zero: int32 scalar that is 0 but depends on the input.
-
-    Returns:
-        float32 tensor with the bits of `array`.
-    """
-    bits = np.asarray(array, np.float32).view(np.int32)
-    return tf.bitcast(tf.constant(bits) + zero, tf.float32)
 
 
 class EncoderModel(tf.Module):

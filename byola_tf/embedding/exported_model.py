@@ -16,37 +16,50 @@ from one sample up. A loaded model offers
     model.metadata()                  JSON text
 
 and the signatures `serving_default` and `frames`. It opens with `hub.load`,
-and with `hub.KerasLayer` frozen or trainable.
+and with `hub.KerasLayer` frozen or trainable. Every call has one trace, whatever
+the length of the clips.
 """
 
 import tensorflow as tf
 
 from byola_tf.checkpoint import Checkpoint
-from byola_tf.embedding.waveform_encoder import WaveformEncoder
+from byola_tf.embedding.waveform_encoder import WAVEFORM, WaveformEncoder
 from byola_tf.networks.encoder import Encoder
 
 
-class ExportedModel(WaveformEncoder):
-    """`WaveformEncoder` with the attributes of a reusable SavedModel.
+class ExportedModel(tf.Module):
+    """What is saved: the calls of a `WaveformEncoder`, and its raw variables.
 
     Args:
         checkpoint: `Checkpoint`.
+
+    Attributes:
+        variables: the encoder's, in the encoder's order, then the statistics.
+        trainable_variables: what `hub.KerasLayer(trainable=True)` trains.
+        regularization_losses: none; hub.KerasLayer asks for it.
     """
 
-    # plain attributes instead of tf.Module's properties: a SavedModel restores
-    # only what was assigned, and hub.KerasLayer trains what it finds here
+    # tf.Module has read-only properties of these names; a SavedModel restores
+    # what was assigned, so they become plain attributes
     variables = ()
     trainable_variables = ()
 
     def __init__(self, checkpoint: Checkpoint):
+        super().__init__(name="exported_model")
         encoder = _copy_for_replicas(checkpoint.encoder)
-        super().__init__(
+        source = WaveformEncoder(
             encoder, checkpoint.config, checkpoint.statistics, checkpoint.provenance
         )
-        # Tracked as a Keras model, the encoder would have every weight saved a
-        # second time beside the raw variables below.
-        del self._encoder
-        object.__setattr__(self, "_encoder", encoder)
+        # In a function, not an attribute: as an attribute, the Keras model would
+        # have every weight saved a second time beside the raw variables.
+        self._embed = lambda waveform, training: source.embed(waveform, training)
+        self.frames = source.frames
+        self.log_mel = source.log_mel
+        self.embed_padded = source.embed_padded
+        self.frames_padded = source.frames_padded
+        self.metadata = source.metadata
+        self.statistics_mean = source.statistics_mean
+        self.statistics_std = source.statistics_std
         self.trainable_variables = [v.value for v in encoder.trainable_variables]
         self.variables = [
             *[v.value for v in encoder.variables],
@@ -55,15 +68,33 @@ class ExportedModel(WaveformEncoder):
         ]
         self.regularization_losses = []
 
-    def signatures(self) -> dict:
-        """Traces the calls; returns the named signatures."""
-        waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
-        for training in (False, True):
-            self.__call__.get_concrete_function(waveform, training=training)
+    # `training` is a tensor, since a loaded function of Python values is traced
+    # anew for every shape, and keeps all of its traces
+    @tf.function(
+        input_signature=[WAVEFORM, tf.TensorSpec([], tf.bool, name="training")]
+    )
+    def __call__(self, waveform, training=False):
+        """Embeds clips.
 
-        @tf.function(input_signature=[waveform])
+        Args:
+            waveform: float32 [batch, samples], range [-1, 1].
+            training: bool: batch statistics and dropout, or neither.
+
+        Returns:
+            float32 [batch, embedding_size].
+        """
+        return tf.cond(
+            training,
+            lambda: self._embed(waveform, True),
+            lambda: self._embed(waveform, False),
+        )
+
+    def signatures(self) -> dict:
+        """The named signatures."""
+
+        @tf.function(input_signature=[WAVEFORM])
         def embed(waveform):
-            return {"embedding": self(waveform, training=False)}
+            return {"embedding": self._embed(waveform, False)}
 
         return {
             "serving_default": embed,
