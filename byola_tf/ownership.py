@@ -14,16 +14,18 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
 
 import filelock
 import psutil
-from absl import logging
 
 from byola_tf import files
 from byola_tf.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 _SILENT_SECONDS = 10.0
 
@@ -144,7 +146,7 @@ def _acquire(lock_path: str, path: str, what: str, wait_seconds: float):
             return lock
         except filelock.Timeout:
             if seconds == silent and wait_seconds > silent:
-                logging.warning("Waiting for %s, written by %s", path, _who(lock_path))
+                logger.warning("Waiting for %s, written by %s", path, _who(lock_path))
     raise OwnedError(
         f"{what} must be written by one process at a time. Received: {path!r}, which "
         f"is being written by {_who(lock_path)}. Wait until it has ended, or choose "

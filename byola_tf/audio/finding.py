@@ -3,14 +3,16 @@
 import collections
 import dataclasses
 import fnmatch
+import logging
 import os
 import re
 from collections.abc import Iterator
 
 import tensorflow as tf
-from absl import logging
 
 from byola_tf.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 EXTENSIONS = (
     *(".wav", ".flac", ".ogg", ".mp3"),
@@ -153,9 +155,7 @@ class _Lister:
             try:
                 names = _list_local(folder) if is_local else _list_remote(folder)
             except (OSError, tf.errors.OpError) as error:
-                logging.warning(
-                    "Left out %r, which cannot be listed: %s", folder, error
-                )
+                logger.warning("Left out %r, which cannot be listed: %s", folder, error)
                 names = [], []
             self._seen[folder] = names
         return self._seen[folder]
