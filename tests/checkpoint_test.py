@@ -10,10 +10,11 @@ import pytest
 import byola_tf
 from byola_tf import Encoder, checkpoint
 from byola_tf.config import Config, EncoderConfig
+from byola_tf.embedding import exported_model
 from byola_tf.errors import UserError
 from byola_tf.networks import backbones
 from byola_tf.normalize import Statistics
-from hub_export import inspection, module
+from hub_export import inspection
 
 _SIZES = {"channels": 4, "hidden_units": 8, "output_units": 8}
 _PROGRAM = """
@@ -85,7 +86,7 @@ def test_a_model_that_names_code_opens_where_the_user_allows_it(tmp_path, helper
     )
     os.mkdir(tmp_path / "saved")
     checkpoint.save(str(tmp_path / "saved"), own)
-    module.save(own, str(tmp_path / "model"))
+    exported_model.save(own, str(tmp_path / "model"))
     paths = [str(tmp_path / name) for name in ("saved", "model")]
     sound = np.random.default_rng(0).normal(0, 0.1, (1, 8000)).astype("f")
     # who named it in this process opens it again

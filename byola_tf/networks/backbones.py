@@ -17,11 +17,11 @@ imported only where the user gave the same name in this process, in a
 configuration, by `register` or by `allow`.
 """
 
-import importlib
 from collections.abc import Callable
 
 import keras
 
+from byola_tf import user_code
 from byola_tf.config import EncoderConfig, NameInFile
 from byola_tf.errors import UserError
 from byola_tf.networks import layers, resnet
@@ -203,7 +203,7 @@ def factory(name: str) -> Callable:
     module, colon, attribute = name.partition(":")
     try:
         if colon:
-            found = getattr(importlib.import_module(module), attribute)
+            found = getattr(user_code.import_module(module), attribute)
             _GIVEN.add(str(name))
             return found
     except (ImportError, AttributeError, ValueError) as error:
