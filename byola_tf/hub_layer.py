@@ -4,16 +4,19 @@
 its counterpart.
 """
 
-import base64
+import contextlib
+import contextvars
 import os
-import tempfile
-import zlib
 
 import keras
 import tensorflow as tf
+from keras.src.saving import serialization_lib
 
-from byola_tf import files
+from byola_tf import checkpoint, files
+from byola_tf.embedding import exported_graph, exported_model
 from byola_tf.errors import UserError
+
+_graphs_are_trusted = contextvars.ContextVar("graphs_are_trusted", default=False)
 
 
 @keras.saving.register_keras_serializable("byola_tf")
@@ -31,23 +34,37 @@ class HubLayer(keras.layers.Layer):
     what they see afterwards. `encoder(waveform, training=False)` in a functional
     model does not achieve that: Keras 3 overrides it in `fit`.
 
+    Clips of unequal length are padded to one, and a second input says how long each
+    is: `layer(waveform, num_samples)`. Each then gets what it gets alone.
+
     Computes in float32 under any dtype policy. Under a `tf.distribute` strategy,
     make the layer inside `strategy.scope()`: batches are normalised replica by
     replica, and the moving statistics averaged, so that replicas stay equal.
 
     A saved Keras model carries the graph and the weights: it needs neither the
-    folder nor the machine it was made on. A graph is a program, so open files
-    that you trust. `keras.saving.load_model` knows the class once `byola_tf.HubLayer`
-    has been named, be it in `custom_objects`.
+    folder nor the machine it was made on. A graph is a program, so Keras's safe mode
+    refuses it: open a file that you trust with
+    `keras.saving.load_model(path, safe_mode=False)`, after `byola_tf.HubLayer` has
+    been named, be it in `custom_objects`. `export` makes a full model of the layer.
+
+    The model may be quantised for phones: `tf.lite.Optimize.DEFAULT` keeps cosines
+    to 0.999 and better. Do not give the converter a representative data set: it
+    rounds the log-mels too, and they span twelve orders of magnitude. For integer
+    arithmetic `byola tflite` makes an integer encoder with a float front end.
 
     Args:
         path: folder of the exported model.
         trainable: whether to fine-tune it.
         inference_mode: fine-tune with moving statistics and without dropout.
+        output: "embedding", a vector a clip; or "frames", one every
+            `frame_hop_seconds` of the model: [batch, time, frame embedding size].
         **kwargs: `name` of the layer.
 
+    Attributes:
+        embedding_size: length of the vectors.
+
     Raises:
-        UserError: `path` is no exported model.
+        UserError: `path` is no exported model, or an argument is out of range.
     """
 
     def __init__(
@@ -55,6 +72,7 @@ class HubLayer(keras.layers.Layer):
         path: str,
         trainable: bool = False,
         inference_mode: bool = False,
+        output: str = "embedding",
         **kwargs,
     ):
         graph = kwargs.pop("graph", None)
@@ -63,18 +81,29 @@ class HubLayer(keras.layers.Layer):
                 "`dtype` of a HubLayer must be float32: the exported graph is. Leave "
                 "it out; layers after it follow the model's policy."
             )
+        if output not in exported_graph.OUTPUTS:
+            raise UserError(
+                f"`output` must be one of {', '.join(exported_graph.OUTPUTS)}. "
+                f"Received: {output!r}."
+            )
         super().__init__(trainable=trainable, dtype="float32", **kwargs)
-        # Keras compiles by default; here that means anew for every length of
-        # clip, and training steps eight times as slow on a CPU
+        # Keras compiles where it can; the graph has branches and lengths that XLA
+        # compiles anew for each length, and training steps take eight times as long
         self.supports_jit = False
         self.inference_mode = inference_mode
+        self.output_kind = output
         self.model_path = files.canonical(os.fspath(path))
-        self._graph, self._exported = _open(self.model_path, graph)
+        self._graph, self._exported = exported_graph.open_model(self.model_path, graph)
+        self._infer, self.embedding_size = exported_graph.signature(
+            self._exported, output
+        )
         self._has_weights = False
-        embedding = self._exported.signatures["serving_default"].structured_outputs
-        self.embedding_size = int(embedding["embedding"].shape[-1])
-        trained = {id(variable) for variable in self._exported.trainable_variables}
         self._moving = []
+        self._track_weights()
+        self.built = True
+
+    def _track_weights(self) -> None:
+        trained = {id(variable) for variable in self._exported.trainable_variables}
         with keras.name_scope(self.name):
             for variable in self._exported.variables:
                 is_trained = id(variable) in trained
@@ -89,32 +118,48 @@ class HubLayer(keras.layers.Layer):
                         name=variable.name.replace("/", "_").replace(":", "_"),
                     )
                 )
-        self.built = True
 
-    def call(self, waveform, training=False):
+    def call(self, waveform, num_samples=None, training=False):
         """Embeds clips.
 
         Args:
             waveform: float32 [batch, samples] in [-1, 1], at the model's rate.
+            num_samples: int [batch], length of each clip, 1 to `samples`; what
+                follows has no influence, and its frames are zero. All count when
+                None.
             training: batch statistics and dropout, if the layer is trainable and
                 not in inference mode.
 
         Returns:
-            float32 [batch, embedding_size].
+            float32 [batch, embedding_size], or of frames [batch, time,
+            embedding_size].
+
+        Raises:
+            UserError: the input is of another kind, or lengths or frames are asked
+                for with batch statistics, which the model has none for.
         """
-        dtype = tf.as_dtype(waveform.dtype)
-        if len(waveform.shape) != 2 or not dtype.is_floating:
-            raise UserError(
-                "`waveform` must be float [batch, samples] in [-1, 1]. Received: "
-                f"{dtype.name} {tuple(waveform.shape)}. waveform[None] makes one clip "
-                "a batch; divide 16-bit samples by 32768."
-            )
+        _check_input(waveform, num_samples)
         self._check_weights()
         training = bool(training and self.trainable and not self.inference_mode)
-        embedding = self._exported(waveform, training=training)
+        plain = num_samples is None and self.output_kind == "embedding"
+        if training and not plain:
+            raise UserError(
+                "`inference_mode` must be True to fine-tune with `num_samples` or with "
+                'output="frames". Received: inference_mode=False. These are computed '
+                "with moving statistics: HubLayer(path, trainable=True, "
+                "inference_mode=True)."
+            )
         if training:
+            embedding = self._exported(waveform, training=True)
             self._average_moving_statistics()
-        return embedding
+            return embedding
+        if num_samples is None:
+            return self._infer(waveform)
+        num_samples = tf.cast(num_samples, tf.int32)
+        if self.output_kind == "embedding":
+            return self._exported.embed_padded(waveform, num_samples)
+        outputs = self._exported.frames_padded(waveform, num_samples)
+        return outputs["frame_embeddings"]
 
     def _check_weights(self):
         if self._has_weights:
@@ -142,63 +187,98 @@ class HubLayer(keras.layers.Layer):
         for variable, average in zip(self._moving, averages, strict=True):
             variable.assign(average)
 
-    def compute_output_shape(self, input_shape):
-        """(batch, samples) to (batch, embedding_size)."""
-        return (input_shape[0], self.embedding_size)
+    def compute_output_spec(self, waveform, num_samples=None, training=False):
+        """Refuses inputs of another kind when a model is built; see `call`."""
+        _check_input(waveform, num_samples)
+        return keras.KerasTensor(self.compute_output_shape(waveform.shape), "float32")
+
+    def compute_output_shape(self, waveform_shape, num_samples_shape=None):
+        """(batch, samples) to (batch, embedding_size), or with time in between."""
+        time = (None,) if self.output_kind == "frames" else ()
+        return (waveform_shape[0], *time, self.embedding_size)
+
+    def checkpoint(self) -> checkpoint.Checkpoint:
+        """The encoder with the weights of this moment, as `byola_tf.checkpoint` has it.
+
+        Raises:
+            UserError: the layer has no weights yet; see `checkpoint.from_exported`.
+        """
+        self._check_weights()
+        opened = checkpoint.from_exported(self._exported)
+        opened.provenance["fine_tuned"] = True
+        return opened
+
+    def export(self, folder: str) -> None:
+        """Makes a full model of the layer, for `byola embed`, `tflite` and `export`.
+
+        The model has the weights of this moment, and the configuration, statistics
+        and provenance of the one that the layer was made of. `byola export
+        --workdir=FOLDER` adds a model card and publishes.
+
+        Args:
+            folder: for the SavedModel; an older model there is replaced.
+
+        Raises:
+            UserError: `folder` holds something else, or see `checkpoint`.
+        """
+        files.require_replaceable(folder, "saved_model.pb", "folder")
+        opened = self.checkpoint()
+        with files.replacing_folder(folder) as temporary:
+            exported_model.save(opened, temporary)
 
     def get_config(self):
         """The path, and the graph without weights as text."""
         config = super().get_config()
         del config["dtype"]
-        graph = base64.b85encode(zlib.compress(self._graph, 9)).decode()
         return {
             **config,
             "path": self.model_path,
             "inference_mode": self.inference_mode,
-            "graph": graph,
+            "output": self.output_kind,
+            "graph": exported_graph.to_text(self._graph),
         }
 
+    @classmethod
+    def from_config(cls, config):
+        """Makes the layer of `get_config`.
 
-def _open(path: str, graph: str | None):
-    """Loads the exported model at `path`, or its graph where that is gone.
+        Raises:
+            UserError: Keras opens a file in safe mode.
+        """
+        if serialization_lib.in_safe_mode() and not _graphs_are_trusted.get():
+            raise UserError(
+                "`safe_mode` must be False to open a file with a HubLayer, whose graph "
+                "is a program. Received: safe_mode=True, Keras's default. If you trust "
+                "the file: keras.saving.load_model(path, safe_mode=False)."
+            )
+        return cls(**config)
 
-    Args:
-        path: where the model is or was.
-        graph: of `get_config`. With it, a folder that holds another model counts
-            as gone, and the variables of the loaded graph hold nothing until
-            Keras restores their values from the saved model.
 
-    Returns:
-        the bytes of saved_model.pb and the loaded object.
-    """
-    file_name = os.path.join(path, "saved_model.pb")
-    found = None
-    if tf.io.gfile.exists(file_name):
-        with tf.io.gfile.GFile(file_name, "rb") as file:
-            found = file.read()
-    if graph is None and found is None:
+@contextlib.contextmanager
+def trusted_graphs():
+    """Lets safe mode open HubLayers, and still nothing that is Python code."""
+    token = _graphs_are_trusted.set(True)
+    try:
+        yield
+    finally:
+        _graphs_are_trusted.reset(token)
+
+
+def _check_input(waveform, num_samples) -> None:
+    dtype = tf.as_dtype(keras.backend.standardize_dtype(waveform.dtype))
+    if len(waveform.shape) != 2 or not dtype.is_floating:
         raise UserError(
-            "`path` must be the folder of an exported model, with saved_model.pb. "
-            f"Received: {path!r}. Export one with byola export."
+            "`waveform` must be float [batch, samples] in [-1, 1]. Received: "
+            f"{dtype.name} {tuple(waveform.shape)}. waveform[None] makes one clip "
+            "a batch, waveform[:, :, 0] drops a channel axis (of Input((samples, 1)): "
+            "write Input((samples,))); divide 16-bit samples by 32768."
         )
-    wanted = found if graph is None else zlib.decompress(base64.b85decode(graph))
-    if found == wanted:
-        with files.plain_path(path) as plain:
-            exported = tf.saved_model.load(plain)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            with open(os.path.join(folder, "saved_model.pb"), "wb") as file:
-                file.write(wanted)
-            options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
-            exported = tf.saved_model.load(folder, options=options)
-    missing = [
-        name
-        for name in ("__call__", "variables", "trainable_variables", "signatures")
-        if not hasattr(exported, name)
-    ]
-    if missing:
+    if num_samples is None:
+        return
+    dtype = tf.as_dtype(keras.backend.standardize_dtype(num_samples.dtype))
+    if len(num_samples.shape) != 1 or not dtype.is_integer:
         raise UserError(
-            "`path` must be a model exported by hub_export. Received: "
-            f"{path!r}, a SavedModel without {', '.join(missing)}."
+            "`num_samples` must be int [batch], a length for each clip. Received: "
+            f"{dtype.name} {tuple(num_samples.shape)}. As an input of a model it is "
+            'keras.Input((), dtype="int32").'
         )
-    return wanted, exported

@@ -93,7 +93,7 @@ def main():
     print(f"everything fine-tuned: {tuned:.1%}")
 
     classifier.save(options.output)
-    reloaded = keras.saving.load_model(options.output)
+    reloaded = keras.saving.load_model(options.output, safe_mode=False)
     scores = reloaded.predict(waveform[test][:1], verbose=0)
     print(
         f"{options.output} calls the first held-out clip {classes[scores.argmax()]!r}; "

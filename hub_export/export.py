@@ -20,6 +20,16 @@ which hub.load opens from a web server. To publish, say what it is:
       --licence=cc-by-4.0 --training_data='FSD50K, development set' \
       --probe=probe.json --publish=runs/published --name=byola-fsd50k --owner=ME
 
+An encoder that was fine-tuned inside a Keras model (byola_tf.HubLayer) becomes a
+model of its own again; --layer names it if there are several:
+
+  byola export --keras=classifier.keras --layer=hub_layer --output=runs/tuned
+
+Quantising MODEL yourself: DEFAULT optimisation keeps the embeddings (cosine 0.999
+and better), since the front end stays float. A representative data set rounds the
+log-mels too and does not (0.4): byola tflite has an integer encoder with a float
+front end for that.
+
 --publish=DIR gets the folders for Kaggle Models and Hugging Face, and the
 commands that upload them.
 """
@@ -34,6 +44,14 @@ WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
     "Work directory of byola pretrain, one checkpoint folder, or a model.",
+)
+KERAS = flags.DEFINE_string(
+    "keras",
+    None,
+    "In place of --workdir: .keras file of a model with a byola_tf.HubLayer.",
+)
+LAYER = flags.DEFINE_string(
+    "layer", None, "Name of the HubLayer in --keras, if there are several."
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder of the model; replaced if one.")
 MEAN = flags.DEFINE_float(
@@ -69,7 +87,9 @@ def main() -> None:
     from hub_export import saved_model
     from hub_export.publishing import archive, layouts, model_card
 
-    workdir = command.required("workdir", WORKDIR.value, "runs/first")
+    if KERAS.value is None:
+        command.required("workdir", WORKDIR.value, "runs/first")
+    _check_source()
     output = command.required("output", OUTPUT.value, "runs/model")
     statistics = normalize.optional_statistics(MEAN.value, STD.value)
     packed = os.path.abspath(output) + archive.SUFFIX
@@ -84,8 +104,11 @@ def main() -> None:
         "licence": LICENCE.value,
         "training_data": TRAINING_DATA.value,
     }
+    source = WORKDIR.value
+    if KERAS.value:
+        source = saved_model.read_keras(KERAS.value, LAYER.value)
     error = saved_model.export(
-        workdir,
+        source,
         output,
         statistics,
         facts={key: value for key, value in facts.items() if value},
@@ -105,6 +128,17 @@ def main() -> None:
         f"Evaluate: {commands.invocation('probe')} --model={output} "
         "--metadata=TASK.csv --audio=DIR --unit_seconds=1 --output=probe.json"
     )
+
+
+def _check_source() -> None:
+    from byola_tf.errors import UserError
+
+    both = KERAS.value is not None and WORKDIR.value is not None
+    if both or (LAYER.value is not None and KERAS.value is None):
+        raise UserError(
+            "Give `--workdir`, or `--keras` with perhaps `--layer`. Received: "
+            f"--workdir={WORKDIR.value} --keras={KERAS.value} --layer={LAYER.value}."
+        )
 
 
 def cli() -> None:

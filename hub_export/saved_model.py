@@ -4,27 +4,30 @@ import json
 import os
 from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
 from byola_tf import checkpoint, files
 from byola_tf.embedder import Embedder
 from byola_tf.embedding import exported_model
+from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from hub_export import check
 from hub_export.publishing import model_card
 
 
 def export(
-    workdir: str,
+    source: str | checkpoint.Checkpoint,
     output: str,
     statistics: Statistics | None = None,
     facts: dict | None = None,
     evaluations: Sequence[dict] = (),
 ) -> float:
-    """Exports the newest checkpoint of a work directory.
+    """Exports a checkpoint, e.g. the newest of a work directory.
 
     Args:
-        workdir: work directory, checkpoint folder or exported model.
+        source: work directory, checkpoint folder, exported model, or a checkpoint
+            that is open, e.g. of `read_keras`.
         output: folder for the SavedModel; an older model there is replaced
             once the new one has been checked.
         statistics: of another corpus, in place of the training corpus's.
@@ -40,11 +43,54 @@ def export(
         ParityError: the reloaded model computes something else.
     """
     check_output(output)
-    opened = checkpoint.load(workdir)
+    opened = source
+    if not isinstance(source, checkpoint.Checkpoint):
+        opened = checkpoint.load(source)
     if statistics is not None:
         opened = checkpoint.with_statistics(opened, statistics)
     opened.provenance.update(facts or {})
     return write(opened, output, evaluations)
+
+
+def read_keras(path: str, layer: str | None = None) -> checkpoint.Checkpoint:
+    """The encoder in a Keras model that was saved, fine-tuned or not.
+
+    The graphs of HubLayers in the file are opened; Python code in it (Lambda layers)
+    is refused by Keras.
+
+    Args:
+        path: `.keras` file of a model with a `byola_tf.HubLayer`.
+        layer: name of the HubLayer; may be left out where there is only one.
+
+    Raises:
+        UserError: the file does not open, or has no such layer.
+    """
+    from byola_tf import hub_layer
+
+    try:
+        with hub_layer.trusted_graphs():
+            model = keras.saving.load_model(path, compile=False)
+    except UserError:
+        raise
+    except Exception as error:  # of whatever layers the model has beside ours
+        raise UserError(
+            "`--keras` must be a .keras file that Keras opens in safe mode. Received: "
+            f"{path!r} ({' '.join(str(error).split())[:300]}). Open it in a program of "
+            "yours instead, and call layer.export(FOLDER)."
+        ) from error
+    found = {
+        item.name: item
+        for item in model._flatten_layers()
+        if isinstance(item, hub_layer.HubLayer)
+    }
+    if layer is None and len(found) == 1:
+        return next(iter(found.values())).checkpoint()
+    if layer not in found:
+        raise UserError(
+            f"`--layer` must name a HubLayer of the model. Received: {layer!r}; "
+            f"{path!r} has {', '.join(found) or 'none'}."
+        )
+    return found[layer].checkpoint()
 
 
 def check_output(output: str) -> None:

@@ -161,9 +161,11 @@ for weight in model.weights:
     np.testing.assert_array_equal(one, two, err_msg=weight.path)
 expected = model.predict(waveform, verbose=0)
 model.save(folder + "/classifier.keras")
+def load():
+    return keras.saving.load_model(folder + "/classifier.keras", safe_mode=False)
 with strategy.scope():
-    mirrored = keras.saving.load_model(folder + "/classifier.keras")
-for reloaded in (mirrored, keras.saving.load_model(folder + "/classifier.keras")):
+    mirrored = load()
+for reloaded in (mirrored, load()):
     np.testing.assert_allclose(
         reloaded.predict(waveform, verbose=0), expected, atol=1e-5)
 
