@@ -13,8 +13,6 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from byola_tf.errors import UserError
 
 MAX_JSON_BYTES = 64 << 20
@@ -56,6 +54,8 @@ def _read_local(path: str, what: str, limit: int) -> bytes:
 
 
 def _read_remote(path: str, what: str, limit: int) -> bytes:
+    import tensorflow as tf  # seconds, which local files do not need
+
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read(limit + 1)

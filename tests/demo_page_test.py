@@ -26,9 +26,11 @@ def make_report(num_classes=6, clips=60, with_families=True, **changes):
     fields = {
         "title": "A <title> & more",
         "lead": "One sentence.",
-        "rows": [
-            demo_page.Row("Trained", "by us", result, is_model=True),
-            demo_page.Row("Floor", "by chance", {"mean": 0.5, "ci95": None}),
+        "embeddings_judged": [
+            demo_page.JudgedEmbedding("Trained", "by us", result, is_model=True),
+            demo_page.JudgedEmbedding(
+                "Floor", "by chance", {"mean": 0.5, "ci95": None}
+            ),
         ],
         "train_log": [
             {"step": step, "loss": 4 / step, "embedding_std": 0.5}
@@ -55,7 +57,7 @@ def make_report(num_classes=6, clips=60, with_families=True, **changes):
         "commands": [("do it", "python -m x --pattern='a/**/*' && echo <done>")],
         "versions": {"tensorflow": "2.17.1"},
     }
-    return demo_page.Report(**{**fields, **changes})
+    return demo_page.DemoContents(**{**fields, **changes})
 
 
 class _Checker(html.parser.HTMLParser):
@@ -173,15 +175,6 @@ def test_a_map_for_a_result_is_small():
     assert means[1] > means[0] + 0.3
     same = embedding_map.of_clips(np.ones((30, 4)), np.arange(30), np.zeros(30, int))
     assert same["points"] == [[0.0, 0.0]] * 30
-
-
-def test_figures_leave_the_style_alone():
-    import matplotlib
-
-    before = matplotlib.rcParams["font.size"]
-    png = drawings.learning_curve([1, 2, 3], [3.0, 2.0, 1.0])
-    assert png.startswith(PNG)
-    assert matplotlib.rcParams["font.size"] == before
 
 
 def test_sizes_of_pictures_are_modest(page):

@@ -68,6 +68,28 @@ def test_every_module_is_installed(top):
         assert ".".join(folder.parts) in packages, f"{module} is left out"
 
 
+def test_an_installed_package_has_the_templates_of_its_pages(tmp_path):
+    (tmp_path / "pyproject.toml").symlink_to(ROOT / "pyproject.toml")
+    for name in ("README.md", "LICENSE", "byola_tf", "train_lib", "hub_export"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    build = "import setuptools; setuptools.setup()"
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            build,
+            "-q",
+            "build_py",
+            f"--build-lib={tmp_path}/built",
+        ],
+        cwd=tmp_path,
+        check=True,
+    )
+    templates = pathlib.Path("train_lib/pages/templates")
+    expected = sorted(path.name for path in (ROOT / templates).iterdir())
+    assert expected == sorted(os.listdir(tmp_path / "built" / templates))
+
+
 @pytest.mark.parametrize("name,target", PROJECT["scripts"].items())
 def test_console_script_names_a_function(name, target):
     module_name, _, function_name = target.partition(":")

@@ -17,7 +17,14 @@ import pytest
 from PIL import Image
 
 from byola_tf.errors import UserError
-from train_lib.probe.report import collection, notes, pages, published, scoreboard, text
+from train_lib.probe.report import (
+    collection,
+    evaluation_page,
+    notes,
+    plain,
+    published,
+    scores,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VOID = {"meta", "img", "br"}
@@ -183,7 +190,7 @@ def written(tmp_path_factory):
     """A page of everything, with its neighbours."""
     folder = tmp_path_factory.mktemp("report")
     results = save(folder / "results", *everything())
-    return pages.write(results, str(folder / "out" / "report.html"))
+    return evaluation_page.write(results, str(folder / "out" / "report.html"))
 
 
 @pytest.fixture(scope="module")
@@ -211,8 +218,8 @@ class TestPublished:
         assert published.fsd50k()[-1].scores["mAP_single"] == (47.3, None)
 
     def test_correlations_are_those_of_the_papers_figure(self):
-        lines = scoreboard.of_published(published.main())
-        values = scoreboard.correlation(lines)[-1]
+        lines = scores.of_published(published.main())
+        values = scores.correlation(lines)[-1]
         found = {line.model: value for line, value in zip(lines, values, strict=True)}
         figure_6 = {
             "VGGish-4K": 0.75,
@@ -277,19 +284,9 @@ class TestReading:
         with pytest.raises(UserError, match=r"\*\*/\*\.json.*holds scores\.txt"):
             collection.read(str(tmp_path))
 
-    @pytest.mark.parametrize(
-        "content, message",
-        [
-            ("{", "bad.json"),
-            ("[1, 2]", "bad.json' without mean, metric, model, task"),
-            ('{"task": "t", "model": "m", "mean": 1}', "without metric"),
-            ('{"task":"t","model":"m","metric":"a","mean":null}', "a number as its"),
-        ],
-    )
-    def test_a_file_that_is_no_result_is_named(self, tmp_path, content, message):
-        save(tmp_path, probe("m", "t"))
-        (tmp_path / "bad.json").write_text(content)
-        with pytest.raises(UserError, match=message):
+    def test_a_folder_without_any_result_names_the_first_file(self, tmp_path):
+        (tmp_path / "bad.json").write_text("{")
+        with pytest.raises(UserError, match="No file of `results`.*bad.json.*no JSON"):
             collection.read(str(tmp_path))
 
     def test_two_of_the_same_are_named(self, tmp_path):
@@ -312,9 +309,9 @@ class TestAverages:
             tagged("m"),
             probe("half", "esc50", 1.0),
         )
-        average = scoreboard.average_of(read)
+        average = scores.average_of(read)
         assert average.heading == "average of the paper’s 9 tasks"
-        lines = {line.model: line for line in scoreboard.measured(read, average)}
+        lines = {line.model: line for line in scores.measured(read, average)}
         assert lines["m"].average == pytest.approx(50)
         assert lines["half"].average is None
 
@@ -326,15 +323,15 @@ class TestAverages:
             probe("one", "esc10", 0.9),
             tagged("both"),
         )
-        average = scoreboard.average_of(read)
+        average = scores.average_of(read)
         assert average.heading == "average of the 2 tasks shown"
-        lines = {line.model: line for line in scoreboard.measured(read, average)}
+        lines = {line.model: line for line in scores.measured(read, average)}
         assert lines["both"].average == pytest.approx(70)
         assert lines["one"].average is None
 
     def test_one_task_has_none(self, tmp_path):
         read = self.read(tmp_path, probe("m", "esc50"), tagged("m"))
-        assert scoreboard.average_of(read) is None
+        assert scores.average_of(read) is None
 
     def test_correlation_takes_three_common_tasks(self, tmp_path):
         read = self.read(
@@ -350,8 +347,8 @@ class TestAverages:
             *(probe("c", task, x) for task, x in zip("xy", (0.2, 0.3), strict=True)),
             *(probe("d", task, 0.5) for task in "xyz"),
         )
-        lines = scoreboard.profiles(read)
-        values = scoreboard.correlation(lines)
+        lines = scores.profiles(read)
+        values = scores.correlation(lines)
         at = {line.model: index for index, line in enumerate(lines)}
         expected = np.corrcoef((0.1, 0.5, 0.6), (0.2, 0.3, 0.9))[0, 1]
         assert values[at["a"], at["b"]] == pytest.approx(expected)
@@ -444,7 +441,7 @@ class TestPage:
 
     def test_published_tables_without_a_measured_row_are_folded(self, tmp_path):
         output = tmp_path / "r.html"
-        pages.write(save(tmp_path / "in", probe("m", "esc10")), str(output))
+        evaluation_page.write(save(tmp_path / "in", probe("m", "esc10")), str(output))
         found = output.read_text()
         assert "<details><summary>Beside the published results" in found
         assert "BYOL-A v2" not in (tmp_path / "r.md").read_text()
@@ -466,7 +463,7 @@ class TestPage:
         elif kind == "robustness":
             result = disturbed("m", "t")
         output = tmp_path / "r.html"
-        pages.write(save(tmp_path / "in", result), str(output))
+        evaluation_page.write(save(tmp_path / "in", result), str(output))
         shown, _ = parse(output.read_text())
         headings = re.findall("<h2>(.*?)</h2>", output.read_text())
         expected = {
@@ -489,9 +486,93 @@ class TestPage:
         evil = probe("<b>m", "t", notes=["<script>x</script> | y"], split="a|b")
         evil["classes"] = [f"<i>{name}" for name in evil["classes"]]
         output = tmp_path / "r.html"
-        pages.write(save(tmp_path / "in", evil), str(output), title="<u>A & B")
+        evaluation_page.write(
+            save(tmp_path / "in", evil), str(output), title="<u>A & B"
+        )
         assert not re.findall("<b>m|<script|<i>class|<u>", output.read_text())
         assert "\\|" in (tmp_path / "r.md").read_text()
+
+
+def changed(**changes):
+    return json.dumps({**probe("bad", "esc50"), **changes})
+
+
+BAD_RESULTS = {
+    "torn": changed()[:-40],
+    "empty": "",
+    "no object": "[1, 2]",
+    "deep": "[" * 100_000,
+    "deep in a field": changed()[:-1] + ', "x": ' + "[" * 999 + "]" * 999 + "}",
+    "not UTF-8": "\udce9",
+    "a part alone": '{"task": "t", "model": "m", "mean": 1}',
+    "infinite": changed(mean=float("inf")),
+    "no number": changed(mean=None),
+    "a huge number": changed(unit_seconds=10**400),
+    "more than all": changed(mean=5),
+    "a model without a name": changed(model=3),
+    "text for a list": changed(notes="x"),
+    "a number for a list": changed(confusion_matrix=3),
+    "another matrix": changed(confusion_matrix=[[1, 2]]),
+    "a torn map": changed(map={"points": [[1, 2]], "labels": []}),
+    "labels of no class": changed(map={"points": [[1, 2]], "labels": [9]}),
+    "scores of no class": changed(per_class=[{"clips": 3}]),
+    "a curve at zero": changed(
+        learning_rate_curve=[{"learning_rate": 0, "valid_mean": 1, "valid_std": 0}]
+    ),
+    "a number of examples in words": changed(few_shot={"one": {"mean": 0.5}}),
+    "half a perturbation": json.dumps(
+        {"task": "t", "model": "m", "clean": {"mean": 1}, "rows": [{"kind": "gain"}]}
+    ),
+}
+
+
+class TestBadResults:
+    """One bad file costs itself alone."""
+
+    @pytest.mark.parametrize("kind", BAD_RESULTS)
+    def test_a_bad_file_is_left_out_and_named(self, tmp_path, kind):
+        good = probe("good", "esc50")
+        bare = {key: good[key] for key in ("task", "model", "metric", "mean", "ci95")}
+        folder = save(tmp_path / "in", bare)
+        (tmp_path / "in" / "bad.json").write_bytes(
+            BAD_RESULTS[kind].encode("utf-8", "surrogateescape")
+        )
+        done = evaluation_page.write(folder, str(tmp_path / "r.html"))
+        assert "good: ESC-50 50.0 ± 1.2" in done.summary
+        assert done.summary.count("left out") == 1 and "bad.json" in done.summary
+        for path in done.paths[:2]:
+            with open(path, encoding="utf-8") as file:
+                shown = file.read()
+            assert "Left out" in shown and "bad.json" in shown
+        assert "bad.json" not in open(done.paths[2]).read()
+
+    def test_a_pipe_among_the_files_is_left_out(self, tmp_path):
+        folder = save(tmp_path, probe("good", "esc50"))
+        os.mkfifo(tmp_path / "pipe.json")  # nobody writes: reading would wait
+        assert list(collection.read(folder).left_out) == [str(tmp_path / "pipe.json")]
+
+    @pytest.mark.parametrize("name", ["$x^{2$", "a\nb", "猫", "\udce9", "=1+1"])
+    def test_a_class_a_model_and_a_task_may_have_any_name(self, tmp_path, name):
+        odd = probe(f"m{name}", f"t{name}", metric=f"accuracy{name}")
+        odd["classes"] = [f"{index}{name}" for index in range(4)]
+        for index, row in enumerate(odd["per_class"]):
+            row["class"] = odd["classes"][index]
+        folder = save(tmp_path / "in", odd, few(f"m{name}", f"t{name}"))
+        done = evaluation_page.write(folder, str(tmp_path / "r.html"))
+        assert "left out" not in done.summary
+        parse(open(done.paths[0], encoding="utf-8").read())
+
+    def test_names_take_no_effect_in_markdown_and_csv(self, tmp_path):
+        evil = probe("=cmd()", "<img src=x>", notes=["[a](b)", "@SUM(1)"])
+        folder = save(tmp_path / "in", evil)
+        done = evaluation_page.write(folder, str(tmp_path / "r.html"), "<b>T")
+        shown = open(done.paths[1], encoding="utf-8").read()
+        assert "<img" not in shown and "<b>" not in shown
+        assert "\\[a\\](b)" in shown
+        with open(done.paths[2], encoding="utf-8", newline="") as file:
+            row = next(csv.DictReader(file))
+        assert row["model"] == "'=cmd()" and float(row["mean"]) == 0.5
+        assert not any(value.startswith(("=", "+", "-", "@")) for value in row.values())
 
 
 PROBE = """<script>
@@ -602,7 +683,7 @@ class TestBrowser:
         """
         source, picture = tmp_path / "report.html", tmp_path / "report.png"
         if results := os.environ.get("BYOLA_REPORT_RESULTS"):
-            pages.write(results, str(source))
+            evaluation_page.write(results, str(source))
         else:
             source.write_text(page, encoding="utf-8")
         self.chromium(
@@ -640,7 +721,7 @@ class TestText:
 
     def test_a_task_with_several_labels_alone(self, tmp_path):
         own = tagged("m", task="my_tags", partial=True)
-        pages.write(save(tmp_path / "in", own), str(tmp_path / "r.html"))
+        evaluation_page.write(save(tmp_path / "in", own), str(tmp_path / "r.html"))
         shown = (tmp_path / "r.md").read_text()
         assert "| m | 45.6 ± 0.2<sup>1</sup> |" in shown
         assert "tasks shown" not in shown
@@ -651,7 +732,7 @@ class TestText:
     def test_csv_has_every_number(self, written):
         with open(written.paths[2], encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        assert tuple(rows[0]) == text.CSV_COLUMNS
+        assert tuple(rows[0]) == plain.CSV_COLUMNS
 
         def one(**wanted):
             (found,) = [
@@ -706,4 +787,4 @@ class TestCommand:
     def test_the_output_is_a_page(self, tmp_path, output):
         results = save(tmp_path, copy.deepcopy(probe("m", "t")))
         with pytest.raises(UserError, match="must be the name of an .html file"):
-            pages.write(results, str(tmp_path / output))
+            evaluation_page.write(results, str(tmp_path / output))

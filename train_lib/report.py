@@ -28,9 +28,9 @@ def main() -> None:
     """Writes the page and prints the results in short."""
     results = command.required("results", RESULTS.value, "results")
     output = command.required("output", OUTPUT.value, "report.html")
-    from train_lib.probe.report import pages
+    from train_lib.probe.report import evaluation_page
 
-    written = pages.write(results, output, TITLE.value)
+    written = evaluation_page.write(results, output, TITLE.value)
     print(written.summary)
     print(f"written to     {' '.join(written.paths)}")
 

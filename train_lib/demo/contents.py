@@ -14,6 +14,7 @@ from byola_tf.config import Config
 from byola_tf.errors import UserError
 from train_lib.cli import commands
 from train_lib.demo import drawings, page
+from train_lib.pages import text
 from train_lib.training import workdir
 
 
@@ -46,7 +47,7 @@ def assemble(
     minutes: float,
     probes: dict,
     durations: Sequence[tuple[str, float]],
-) -> page.Report:
+) -> page.DemoContents:
     """Gathers what the page shows.
 
     Args:
@@ -61,10 +62,10 @@ def assemble(
     trained = probes["trained"]
     run_folder = os.path.join(output, "run")
     rows = _rows(probes, summary, minutes)
-    return page.Report(
+    return page.DemoContents(
         title="BYOL-A demo: sounds in, embedding out",
         lead=_lead(rows, sounds, summary),
-        rows=rows,
+        embeddings_judged=rows,
         train_log=workdir.read_log(run_folder),
         clip=_clip(sounds, config, run_folder),
         embeddings=trained.embeddings,
@@ -120,23 +121,25 @@ def _loudest_crop(path: str, config: Config) -> np.ndarray:
     return waveform[start : start + length]
 
 
-def _rows(probes: dict, summary: workdir.Summary, minutes: float) -> list[page.Row]:
+def _rows(
+    probes: dict, summary: workdir.Summary, minutes: float
+) -> list[page.JudgedEmbedding]:
     sizes = {name: probe.result["embedding_size"] for name, probe in probes.items()}
     return [
-        page.Row(
+        page.JudgedEmbedding(
             "Trained encoder",
             f"{summary.steps} steps in {minutes:g} minutes, without labels; "
             f"{sizes['trained']} dimensions",
             probes["trained"].result,
             is_model=True,
         ),
-        page.Row(
+        page.JudgedEmbedding(
             "Untrained encoder",
             f"floor: the same network with random weights; {sizes['random']} "
             "dimensions",
             probes["random"].result,
         ),
-        page.Row(
+        page.JudgedEmbedding(
             "Log-mel statistics",
             "floor: mean and standard deviation over time of every mel bin; "
             f"{sizes['logmel']} dimensions",
@@ -146,12 +149,12 @@ def _rows(probes: dict, summary: workdir.Summary, minutes: float) -> list[page.R
 
 
 def _lead(rows, sounds: Sounds, summary: workdir.Summary) -> str:
-    trained, untrained, log_mel = (100 * row.result["mean"] for row in rows)
+    trained, untrained, log_mel = (text.percent(row.result["mean"]) for row in rows)
     return (
         f"{sounds.description[0].upper()}{sounds.description[1:]}. After "
         f"{summary.steps} steps of pre-training without labels, a linear classifier "
-        f"recognises {trained:.1f} % of unseen clips, against {untrained:.1f} % with "
-        f"the untrained encoder and {log_mel:.1f} % with plain log-mel statistics."
+        f"recognises {trained} % of unseen clips, against {untrained} % with "
+        f"the untrained encoder and {log_mel} % with plain log-mel statistics."
     )
 
 
@@ -208,8 +211,8 @@ def _commands(sounds: Sounds, config: Config, output: str) -> list[tuple[str, st
     ]
 
 
-def table(rows: Sequence[page.Row]) -> str:
+def table(rows: Sequence[page.JudgedEmbedding]) -> str:
     """The results as a few lines of text."""
-    lines = [f"{'embedding':20s} accuracy of a linear classifier"]
-    lines += [f"{row.name:20s} {page.accuracy(row.result)}" for row in rows]
-    return "\n".join(lines)
+    lines = [("embedding", "accuracy of a linear classifier")]
+    lines += [(row.name, row.accuracy) for row in rows]
+    return text.aligned(lines, width=20)

@@ -13,8 +13,9 @@ from byola_tf.errors import UserError
 from hub_export import saved_model
 from train_lib.cli import progress
 from train_lib.configs import demo as demo_config
-from train_lib.demo import contents as demo_report
+from train_lib.demo import contents as demo_contents
 from train_lib.demo import page as demo_page
+from train_lib.pages import text
 from train_lib.probe import linear
 from train_lib.probe.models import floors
 from train_lib.probe.tasks import labelled_folder
@@ -100,11 +101,11 @@ def run(
         probes = _probe(sounds, config, model, output)
     with stages("Writing the report"):
         page = os.path.join(output, "report.html")
-        contents = demo_report.assemble(
+        contents = demo_contents.assemble(
             sounds, config, output, summary, minutes, probes, stages.durations
         )
         files.write_text(page, demo_page.render(contents))
-    return Finished(page, model, demo_report.table(contents.rows))
+    return Finished(page, model, demo_contents.table(contents.embeddings_judged))
 
 
 def _say(text: str) -> None:
@@ -123,11 +124,11 @@ def _check_replaceable(run_folder: str) -> None:
         )
 
 
-def _generate(output: str, clips_per_class: int) -> demo_report.Sounds:
+def _generate(output: str, clips_per_class: int) -> demo_contents.Sounds:
     folder = os.path.join(output, "bank")
     metadata = bank.write_bank(folder, clips_per_class, seconds=BANK_SECONDS)
     num_clips = clips_per_class * len(bank.CLASSES)
-    return demo_report.Sounds(
+    return demo_contents.Sounds(
         folder=folder,
         metadata=str(metadata),
         unit_seconds=BANK_SECONDS,
@@ -138,12 +139,12 @@ def _generate(output: str, clips_per_class: int) -> demo_report.Sounds:
     )
 
 
-def _read_folder(folder: str, output: str) -> demo_report.Sounds:
+def _read_folder(folder: str, output: str) -> demo_contents.Sounds:
     found = labelled_folder.read(folder, ignored=output)
     os.makedirs(output, exist_ok=True)
     metadata = os.path.join(output, "sounds.csv")
     labelled_folder.write_task(found, metadata)
-    return demo_report.Sounds(
+    return demo_contents.Sounds(
         folder=folder,
         metadata=metadata,
         unit_seconds=found.unit_seconds,
@@ -171,7 +172,7 @@ def _probe(sounds, config, model, output) -> dict[str, linear.Probe]:
             model_name=name,
             progress=progress.bar,
         )
-        _say(f"{name}: {demo_page.accuracy(probes[name].result)}")
+        _say(f"{name}: {text.score(probes[name].result, ' %')}")
         path = os.path.join(output, f"probe_{name}.json")
         files.write_text(path, json.dumps(probes[name].result, indent=2) + "\n")
     return probes

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ from train_lib.cli import progress
 from train_lib.doctor import examination, findings, schedule
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.measurement import Measurement
+from train_lib.pages import text
 
 
 def run(
@@ -56,8 +58,8 @@ def run(
         _require_writable(path)
     result = examination.examine(audio, metadata, num_workers, progress=progress.bar)
     files.write_text(data, to_json(result))
-    html = report_page.to_html(result, os.path.basename(data), exclude_list)
-    files.write_text(report, html)
+    page = report_page.to_html(result, os.path.basename(data), exclude_list)
+    files.write_text(report, page)
     if exclude_list:
         files.write_text(exclude_list, findings.exclude_list(result.findings))
     return summary(result, report, data, exclude_list)
@@ -65,7 +67,7 @@ def run(
 
 def summary(result: Examination, report: str, data: str, exclude_list: str = "") -> str:
     """The examination in a few lines."""
-    scanned = schedule.count(result.measurements, "file")
+    scanned = text.count(result.measurements, "file")
     lines = [
         f"{scanned}, {schedule.length(result.measurements)}, examined in "
         f"{result.duration_s:.0f} s; {len(result.usable):,} fit for training."
@@ -84,10 +86,10 @@ def summary(result: Examination, report: str, data: str, exclude_list: str = "")
         lines.append(f"Suggestion: {schedule.flags(plan)} ({plan.crops:,} crops).")
     lines.append(f"Report: {report} (data: {data})")
     if exclude_list:
-        listed = schedule.count(result.excluded, "file")
+        listed = text.count(result.excluded, "file")
         lines.append(
             f"Exclude list: {exclude_list} ({listed}); train with "
-            f"--config.data.exclude={exclude_list}"
+            f"--config.data.exclude={shlex.quote(exclude_list)}"
         )
     return "\n".join(lines)
 

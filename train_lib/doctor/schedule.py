@@ -91,12 +91,6 @@ def flags(plan: TrainingPlan) -> str:
     )
 
 
-def count(items, noun: str) -> str:
-    """ "1 file" or "12 files"; `items` is a number or has a length."""
-    number = items if isinstance(items, int) else len(items)
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def length(measurements) -> str:
     """Total duration in words."""
     return time_span(sum(m.seconds for m in measurements))

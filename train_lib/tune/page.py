@@ -4,7 +4,7 @@ import io
 import logging
 import warnings
 
-from train_lib.pages import html
+from train_lib.pages import html, text
 from train_lib.tune.study import values_of
 
 _PLOTS = (
@@ -29,40 +29,28 @@ def render(study, command: str) -> str:
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     pruned = len([trial for trial in trials if trial.state.name == "PRUNED"])
     best = study.best_trial
-    parts = [
-        html.cards(
-            [
-                (f"{100 * best.value:.1f} %", "best validation accuracy"),
-                (str(len(complete)), "trials trained to the end"),
-                (str(pruned), "given up early"),
-            ]
-        ),
-        html.section(
-            "Best values",
-            html.table(("field", "value"), _values(best), numbers=(1,))
-            + html.paragraph("Train with them:")
-            + f"<pre>{html.escape(command)}</pre>",
-        ),
-    ]
-    for name, heading in _PLOTS:
-        picture = _plot(name, study)
-        if picture:
-            parts.append(html.section(heading, html.picture(picture, heading)))
-    rows = [
-        (
-            trial.number,
-            "" if trial.value is None else f"{100 * trial.value:.1f}",
-            trial.state.name.lower(),
-            ", ".join(f"{name} {value}" for name, value in _values(trial)),
-        )
-        for trial in sorted(trials, key=lambda trial: -(trial.value or 0))
-    ]
-    head = ("trial", "accuracy, %", "state", "values")
-    parts.append(html.section("Trials", html.table(head, rows, numbers=(0, 1))))
-    return html.page(
-        "Search for pre-training values",
-        "Accuracy of a linear probe on validation clips, never on test clips.",
-        parts,
+    plots = [(heading, _plot(name, study)) for name, heading in _PLOTS]
+    return html.render(
+        "search.html",
+        title="Search for pre-training values",
+        lead="Accuracy of a linear probe on validation clips, never on test clips.",
+        tiles=[
+            (text.percent(best.value, unit=" %"), "best validation accuracy"),
+            (str(len(complete)), "trials trained to the end"),
+            (str(pruned), "given up early"),
+        ],
+        best=_values(best),
+        command=command,
+        plots=[(heading, picture) for heading, picture in plots if picture],
+        trials=[
+            (
+                trial.number,
+                "" if trial.value is None else text.percent(trial.value),
+                trial.state.name.lower(),
+                ", ".join(f"{name} {value}" for name, value in _values(trial)),
+            )
+            for trial in sorted(trials, key=lambda trial: -(trial.value or 0))
+        ],
     )
 
 
@@ -76,7 +64,11 @@ def _values(trial) -> list[tuple[str, str]]:
 
 
 def _plot(name: str, study) -> bytes | None:
-    """One of Optuna's matplotlib plots as PNG; None if there is too little yet."""
+    """One of Optuna's matplotlib plots as PNG; None if there is too little yet.
+
+    Optuna draws with pyplot and sets its style for the whole process: this is for
+    the command's only thread, and gives the settings back.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -84,20 +76,21 @@ def _plot(name: str, study) -> bytes | None:
     from matplotlib import pyplot
 
     try:
-        with warnings.catch_warnings():
-            # these plots are "experimental" in Optuna
-            warnings.simplefilter("ignore")
-            axes = getattr(plots, name)(study)
+        with matplotlib.rc_context({"text.parse_math": False}), io.BytesIO() as file:
+            with warnings.catch_warnings():
+                # these plots are "experimental" in Optuna
+                warnings.simplefilter("ignore")
+                axes = getattr(plots, name)(study)
+            panels = list(axes.ravel()) if hasattr(axes, "ravel") else [axes]
+            figure = panels[0].figure
+            figure.set_size_inches(max(9.0, 2.0 * len(panels)), 4.0)
+            if len(panels) > 1:  # a field's name is wider than its panel
+                for panel in panels:
+                    panel.set_xlabel(panel.get_xlabel(), rotation=20, ha="right")
+            figure.savefig(file, format="png", dpi=110, bbox_inches="tight")
+            return file.getvalue()
     except (ValueError, RuntimeError, ImportError) as error:
         logger.info("%s is left out: %s", name, error)
         return None
-    panels = list(axes.ravel()) if hasattr(axes, "ravel") else [axes]
-    figure = panels[0].figure
-    figure.set_size_inches(max(9.0, 2.0 * len(panels)), 4.0)
-    if len(panels) > 1:  # a field's name is wider than its panel
-        for panel in panels:
-            panel.set_xlabel(panel.get_xlabel(), rotation=20, ha="right")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
-    pyplot.close(figure)
-    return content.getvalue()
+    finally:
+        pyplot.close("all")

@@ -1,2 +1,3 @@
-"""One page about many results: reading (collection), tables (scoreboard, notes),
-HTML (pages, sections, tables, pictures), Markdown and CSV (text)."""
+"""One page about many results: reading (collection, checking), numbers (scores,
+published), what the page shows (tables, notes, pictures), and the page itself
+(evaluation_page, plain)."""

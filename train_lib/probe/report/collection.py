@@ -1,17 +1,14 @@
 """The results of a folder, read and checked."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 
 from byola_tf.errors import UserError
-from train_lib.probe.report import published
+from train_lib.pages import text
+from train_lib.probe.report import checking, published
 
 PATTERN = "**/*.json"
-_PROBE_KEYS = {"task", "model", "metric", "mean"}
-_ROBUSTNESS_KEYS = {"task", "model", "clean", "rows"}
-_WAY_OUT = "Move other files elsewhere, or name a folder of results alone."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +41,22 @@ class Collection:
         models: names, the best average of the shown tasks first.
         tasks: names, those of the paper first and in its order.
         titles: what to call a task.
+        left_out: why a file is no result, by its path.
     """
 
     results: Sequence[Result]
     models: Sequence[str]
     tasks: Sequence[str]
     titles: Mapping[str, str]
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def of(self, mode: str) -> list[Result]:
-        """The results of one mode."""
-        return [result for result in self.results if result.mode == mode]
+    def of(self, mode: str, task: str | None = None) -> list[Result]:
+        """The results of one mode, on one task or on all."""
+        return [
+            result
+            for result in self.results
+            if result.mode == mode and task in (None, result.task)
+        ]
 
     def find(self, model: str, task: str, mode: str = "linear") -> Result | None:
         """One result, None where there is none."""
@@ -66,13 +69,15 @@ class Collection:
 def read(folder: str) -> Collection:
     """Reads every JSON file below a folder.
 
+    A file that is no result is left out, and named in `left_out`.
+
     Args:
         folder: with results of `byola probe` and
             `byola robustness`.
 
     Raises:
-        UserError: no such folder, no JSON in it, a file that is no result, or
-            two of the same model, task and mode.
+        UserError: no such folder, no result in it, or two of the same model,
+            task and mode.
     """
     if not os.path.isdir(folder):
         raise UserError(
@@ -80,8 +85,7 @@ def read(folder: str) -> Collection:
             f"{'a file' if os.path.exists(folder) else 'not there'}. Give the folder "
             "with the JSON files of byola probe."
         )
-    paths = _find(folder)
-    loaded = {path: _load(path) for path in paths}
+    loaded, left_out = _load(_find(folder))
     names = _short_names({_identity(data) for data in loaded.values()})
     results = [
         Result(path, data["task"], names[_identity(data)], _mode(data), data)
@@ -94,7 +98,7 @@ def read(folder: str) -> Collection:
         key=lambda result: (models.index(result.model), tasks.index(result.task))
     )
     titles = {task: published.title(task) for task in tasks}
-    return Collection(results, models, tasks, titles)
+    return Collection(results, models, tasks, titles, left_out)
 
 
 def _find(folder: str) -> list[str]:
@@ -115,33 +119,25 @@ def _find(folder: str) -> list[str]:
     return paths
 
 
-def _load(path: str) -> dict:
-    try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-    except (OSError, ValueError) as error:
+def _load(paths: Sequence[str]) -> tuple[dict[str, dict], dict[str, str]]:
+    """The results by path, and why the other files are none."""
+    loaded, left_out = {}, {}
+    for path in paths:
+        try:
+            loaded[path] = checking.read(path)
+        except UserError as error:
+            left_out[path] = str(error)
+    if not loaded:
+        first = next(iter(left_out.values()))
         raise UserError(
-            "A result must be JSON of byola probe or byola robustness. "
-            f"Received: {path!r} ({error}). {_WAY_OUT}"
-        ) from error
-    if isinstance(data, dict) and _ROBUSTNESS_KEYS <= set(data):
-        return data
-    if not isinstance(data, dict) or not _PROBE_KEYS <= set(data):
-        absent = sorted(_PROBE_KEYS - set(data if isinstance(data, dict) else ()))
-        raise UserError(
-            "A result must be JSON of byola probe or byola robustness. "
-            f"Received: {path!r} without {', '.join(absent)}. {_WAY_OUT}"
+            f"No file of `results` is a result ({text.count(left_out, 'file')} read). "
+            f"The first: {first}"
         )
-    if not isinstance(data["mean"], int | float):
-        raise UserError(
-            f"A result must have a number as its mean. Received: {path!r} with "
-            f"{data['mean']!r}. Run the probe again."
-        )
-    return data
+    return loaded, left_out
 
 
 def _mode(data: Mapping) -> str:
-    return "robustness" if "clean" in data else data.get("mode", "linear")
+    return "robustness" if "clean" in data else data.get("mode") or "linear"
 
 
 def _identity(data: Mapping) -> tuple[str, str]:

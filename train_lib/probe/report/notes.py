@@ -4,10 +4,10 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
+from train_lib.pages import text
 from train_lib.probe.report.collection import Collection, Result
 
 _ORDINARY_SPLITS = ("the published split", "as in ")
-_SHOWN_NAMES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +54,16 @@ def notes(result: Result, common_unit: float | None = None) -> list[str]:
     if data.get("partial"):
         found.append(f"{task}: an incomplete copy of the data set{_counts(data)}.")
     split = data.get("split")
-    if split and not str(split).startswith(_ORDINARY_SPLITS):
+    if split and not split.startswith(_ORDINARY_SPLITS):
         found.append(f"{task}: {_sentence(split)}")
     found += [f"{task}: {_sentence(note)}" for note in data.get("notes") or ()]
     for part, names in (data.get("absent_classes") or {}).items():
         if names:
-            found.append(f"{task}: not in {part}: {_few(names)}.")
+            found.append(f"{task}: not in {part}: {text.few(names)}.")
     skipped = data.get("skipped") or ()
     if skipped:
-        names = _few([os.path.basename(file["file_name"]) for file in skipped])
-        found.append(
-            f"{task}: {_plural(len(skipped), 'broken file')} left out: {names}."
-        )
+        names = text.few([os.path.basename(file["file_name"]) for file in skipped])
+        found.append(f"{task}: {text.count(skipped, 'broken file')} left out: {names}.")
     unit = data.get("unit_seconds")
     if unit is not None and common_unit is not None and unit != common_unit:
         found.append(
@@ -75,10 +73,17 @@ def notes(result: Result, common_unit: float | None = None) -> list[str]:
         found.append("One seed: no interval.")
     if data.get("learning_rate_source") == "given":
         found.append(
-            f"Learning rate given by hand ({data['learning_rate']:g}), not the "
-            "published one nor chosen on validation."
+            f"Learning rate given by hand ({rates(data)}), not the published one nor "
+            "chosen on validation."
         )
     return found
+
+
+def rates(data: Mapping) -> str:
+    """The learning rates of a result, each once."""
+    found = data.get("learning_rate")
+    found = found if isinstance(found, list) else [found]
+    return " ".join(dict.fromkeys(f"{rate:g}" for rate in found if rate is not None))
 
 
 def _common_units(collection: Collection) -> dict[str, float]:
@@ -97,16 +102,6 @@ def _counts(data: Mapping) -> str:
     return f", {', '.join(pairs)}"
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
-
-
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(map(str, names[:_SHOWN_NAMES]))
-    more = len(names) - _SHOWN_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _sentence(text) -> str:
-    text = str(text).strip()
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+def _sentence(words: str) -> str:
+    words = words.strip()
+    return words if words.endswith((".", "!", "?")) else f"{words}."

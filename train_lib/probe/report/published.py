@@ -116,7 +116,7 @@ FSD50K_NOTE = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class PublishedRow:
     """A published row.
 
     Attributes:
@@ -139,13 +139,13 @@ def title(task: str) -> str:
 
 
 @functools.cache
-def main() -> tuple[Row, ...]:
+def main() -> tuple[PublishedRow, ...]:
     """The twelve representations that the paper compares."""
     return _rows(_MAIN, tuple(NINE_TASKS), PAPER)
 
 
 @functools.cache
-def later() -> tuple[Row, ...]:
+def later() -> tuple[PublishedRow, ...]:
     """Later models under the same protocol, best average first."""
     rows = [
         row
@@ -156,12 +156,12 @@ def later() -> tuple[Row, ...]:
 
 
 @functools.cache
-def fsd50k() -> tuple[Row, ...]:
+def fsd50k() -> tuple[PublishedRow, ...]:
     """The same twelve on FSD50K: percent by metric of `FSD50K_METRICS`."""
     return _rows(_FSD50K, tuple(FSD50K_METRICS), FSD50K_PAPER)
 
 
-def _rows(text: str, columns: tuple[str, ...], source: str) -> tuple[Row, ...]:
+def _rows(text: str, columns: tuple[str, ...], source: str) -> tuple[PublishedRow, ...]:
     rows = []
     for line in text.strip().splitlines():
         model, cells, average = (part.strip() for part in line.split("|"))
@@ -171,7 +171,7 @@ def _rows(text: str, columns: tuple[str, ...], source: str) -> tuple[Row, ...]:
             if cell != "-"
         }
         printed = None if average == "-" else float(average)
-        rows.append(Row(model, scores, printed, source))
+        rows.append(PublishedRow(model, scores, printed, source))
     return tuple(rows)
 
 

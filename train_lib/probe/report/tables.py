@@ -1,189 +1,329 @@
-"""The page's tables of scores as HTML."""
+"""The tables of the report as data, for HTML and Markdown alike."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from train_lib.pages import html
+from train_lib.pages import text
+from train_lib.probe.report import notes as footnotes
+from train_lib.probe.report import published, scores
+from train_lib.probe.report.collection import Collection, Result
 from train_lib.probe.report.notes import Footnotes
-from train_lib.probe.report.scoreboard import Line, Score
-
-STYLE = """
-main { max-width: 1180px; }
-.scroll { overflow-x: auto; }
-.scores { font-size: 14px; width: auto; min-width: 50%; }
-.scores b { font-weight: 650; }
-.scores th, .scores td { padding: 5px 0 5px 12px; text-align: right;
-  white-space: nowrap; overflow-wrap: normal; font-variant-numeric: tabular-nums; }
-.scores th:first-child, .scores td:first-child { text-align: left; padding-left: 0;
-  padding-right: 8px; position: sticky; left: 0; background: #fff; max-width: 300px;
-  white-space: normal; min-width: 120px; overflow-wrap: anywhere; }
-.scores small { display: inline; color: #66737f; font-size: 12px; }
-.scores sup { font-size: 10px; line-height: 0; color: #66737f; }
-.scores tr.group td { font-size: 12.5px; font-weight: 600; color: #66737f;
-  padding-top: 16px; white-space: normal; text-align: left; }
-.scores tr.group span { position: sticky; left: 0; }
-.scores tr.published td { color: #66737f; font-style: italic; }
-.scores tr.published small { font-style: italic; }
-.scores.averaged th:last-child { white-space: normal; max-width: 120px; }
-.heat td { min-width: 46px; }
-.heat td i { display: block; font-style: normal; text-align: center; padding: 1px 4px;
-  border-radius: 4px; }
-.heat th { max-width: 92px; white-space: normal; vertical-align: bottom; }
-.grid > div { min-width: 0; }
-.meter { display: inline-block; width: 84px; height: 9px; border-radius: 3px;
-  background: #e4e8ec; margin-left: 8px; }
-.meter i { display: block; height: 9px; border-radius: 3px; background: #2563a8; }
-.notes { font-size: 14px; color: #66737f; margin: 12px 0 0; padding-left: 22px; }
-.notes li { overflow-wrap: anywhere; }
-h3 { font-size: 16px; margin: 20px 0 4px; }
-@media screen and (prefers-color-scheme: dark) {
-  .scores th:first-child, .scores td:first-child { background: #1c232b; }
-  .scores small, .scores sup, .scores tr.group td, .scores tr.published td,
-  .notes { color: #95a3b0; }
-  .meter { background: #323c47; } .meter i { background: #5b97db; } }
-"""
-_BLUE, _WARM = "37, 99, 168", "201, 96, 32"
+from train_lib.probe.report.scores import ModelScores
 
 
-def scores(
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A score in a table.
+
+    Attributes:
+        mean: percent.
+        interval: half width; empty where there is none.
+        marks: of its footnotes.
+        is_best: whether it is the best measured one of its column and group.
+    """
+
+    mean: str
+    interval: str = ""
+    marks: str = ""
+    is_best: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TableRow:
+    """A name and its cells; text where a cell is no score."""
+
+    name: str
+    cells: Sequence[Cell | str]
+    is_published: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportTable:
+    """A table.
+
+    Attributes:
+        title: heading.
+        text: what it shows.
+        head: headings of the columns, the first above the names.
+        groups: heading (none where empty) and rows.
+        note: below the table.
+        is_averaged: whether the last column is an average.
+        is_background: whether nothing measured is in it.
+    """
+
+    title: str
+    text: str
+    head: Sequence[str]
+    groups: Sequence[tuple[str, Sequence[TableRow]]]
+    note: str = ""
+    is_averaged: bool = False
+    is_background: bool = False
+
+
+def of_scores(collection: Collection, notes: Footnotes) -> list[ReportTable]:
+    """The tables of scores that the results suffice for, in the page's order."""
+    found = [
+        _results(collection, notes),
+        _beside_published(collection, notes),
+        _fsd50k(collection, notes),
+        _several_labels(collection, notes),
+        _other_modes(collection, notes),
+    ]
+    return [table for table in found if table]
+
+
+def of_robustness(collection: Collection) -> list[ReportTable]:
+    """A table a task: cosine and score of every model under every perturbation."""
+    by_task = {}
+    for result in collection.of("robustness"):
+        by_task.setdefault(result.task, []).append(result)
+    return [
+        _robustness(collection.titles[task], by_task[task])
+        for task in collection.tasks
+        if task in by_task
+    ]
+
+
+def of_files(collection: Collection) -> ReportTable:
+    """What was run: a row a file."""
+    head = (
+        "file", "task", "mode", "score, %", "over test clips, %", "clips", "crop, s",
+        "learning rate", "size", "seeds",
+    )  # fmt: skip
+    rows = []
+    for result in collection.results:
+        data = result.data
+        cells = (
+            result.task,
+            result.mode,
+            scores.score(result),
+            " to ".join(map(text.percent, data.get("bootstrap95") or ())),
+            data.get("num_clips"),
+            f"{data['unit_seconds']:g}" if data.get("unit_seconds") else "",
+            footnotes.rates(data),
+            data.get("embedding_size"),
+            " ".join(map(str, data.get("seeds") or ())),
+        )
+        shown = ["" if cell is None else str(cell) for cell in cells]
+        rows.append(TableRow(result.path, [cell or text.ABSENT for cell in shown]))
+    return ReportTable(
+        "Record",
+        "The files behind this page. “Over test clips” is the 95\u00a0% interval when "
+        "the test clips are drawn again (bootstrap): it says what other clips would "
+        "do, the ± above what other seeds would.",
+        head,
+        [("", rows)],
+    )
+
+
+def _scores(
+    title: str,
+    caption: str,
     columns: Mapping[str, str],
-    groups: Iterable[tuple[str, Sequence[Line]]],
+    groups: Sequence[tuple[str, Sequence[ModelScores]]],
     notes: Footnotes,
     average: str = "",
-) -> str:
-    """Lines of scores by column, the best measured one of a group in bold.
+    **options,
+) -> ReportTable:
+    """A table of scores.
 
     Args:
+        title, caption: see `ReportTable`.
         columns: heading by column.
-        groups: heading (none where empty) and lines.
+        groups: heading and scores; groups without scores are left out.
         notes: whose marks stand beside measured scores.
         average: heading of the last column; none where empty.
+        **options: see `ReportTable`.
     """
-    headings = [*columns.values(), *([average] if average else [])]
+    head = ["model", *columns.values(), *([average] if average else [])]
     rows = [
-        f"<tr><th>model</th>{''.join(f'<th>{html.escape(h)}</th>' for h in headings)}"
-        "</tr>"
+        (heading, _rows(models, columns, notes, bool(average)))
+        for heading, models in groups
+        if models
     ]
-    for heading, lines in groups:
-        best = _best(columns, lines)
-        if heading:
-            rows.append(
-                f'<tr class="group"><td colspan="{len(headings) + 1}">'
-                f"<span>{html.escape(heading)}</span></td></tr>"
-            )
-        for line in lines:
-            cells = [
-                _score(line.scores.get(column), best.get(column), notes)
-                for column in columns
-            ]
-            if average:
-                text = "–" if line.average is None else f"<b>{line.average:.1f}</b>"
-                cells.append(f"<td>{text}</td>")
-            kind = ' class="published"' if line.source else ""
-            rows.append(
-                f"<tr{kind}><td>{html.escape(line.model)}</td>{''.join(cells)}</tr>"
-            )
-    return scrolling("".join(rows), "scores averaged" if average else "scores")
+    return ReportTable(title, caption, head, rows, is_averaged=bool(average), **options)
 
 
-def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of text, the first column to the left, the others to the right."""
-    lines = ["<tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in head)]
-    lines += [
-        "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row)
-        for row in rows
-    ]
-    return scrolling("".join(f"{line}</tr>" for line in lines))
-
-
-def meters(rows: Iterable[tuple[str, Sequence[float | None]]], head) -> str:
-    """A bar and a number a cell: a name, then percents (None without any)."""
-
-    def cell(value):
-        if value is None:
-            return "<td>–</td>"
-        width = min(max(value, 0), 100)
-        return (
-            f'<td>{value:.1f}<span class="meter"><i style="width:{width:.1f}%"></i>'
-            "</span></td>"
-        )
-
-    lines = ["<tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in head)]
-    lines += [
-        f"<tr><td>{html.escape(name)}</td>{''.join(map(cell, values))}"
-        for name, values in rows
-    ]
-    return scrolling("".join(f"{line}</tr>" for line in lines))
-
-
-def heat(lines: Sequence[Line], values: np.ndarray) -> str:
-    """A square table of values in [-1, 1], coloured; NaN is a dash.
-
-    Args:
-        lines: whose names head rows and columns, published ones in italics.
-        values: [lines, lines].
-    """
-    names = [
-        f"<em>{html.escape(line.model)}</em>"
-        if line.source
-        else html.escape(line.model)
-        for line in lines
-    ]
-
-    def cell(value):
-        if np.isnan(value):
-            return "<td><i>–</i></td>"
-        colour = _BLUE if value >= 0 else _WARM
-        return (
-            f'<td><i style="background:rgba({colour},{0.6 * abs(value) ** 2:.2f})">'
-            f"{value:.2f}</i></td>"
-        )
-
-    rows = ["<tr><th></th>" + "".join(f"<th>{name}</th>" for name in names)]
-    rows += [
-        f"<tr><td>{name}</td>{''.join(map(cell, row))}"
-        for name, row in zip(names, values, strict=True)
-    ]
-    return scrolling("".join(f"{row}</tr>" for row in rows), "scores heat")
-
-
-def numbered(texts: Sequence[str]) -> str:
-    """Footnotes; nothing without any."""
-    if not texts:
-        return ""
-    items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
-    return f'<ol class="notes">{items}</ol>'
-
-
-def scrolling(rows: str, kind: str = "scores") -> str:
-    """Rows as a table that scrolls by itself where the window is too narrow."""
-    return f'<div class="scroll"><table class="{kind}">{rows}</table></div>'
-
-
-def _best(columns: Iterable[str], lines: Sequence[Line]) -> dict[str, float]:
-    """The highest measured score of every column with more than one."""
+def _rows(
+    models: Sequence[ModelScores], columns, notes: Footnotes, is_averaged: bool
+) -> list[TableRow]:
     best = {}
     for column in columns:
-        found = [
-            line.scores[column].mean
-            for line in lines
-            if not line.source and column in line.scores
+        means = [m.scores[column].mean for m in models if column in m.scores]
+        if len(means) > 1:
+            best[column] = max(means)
+    rows = []
+    for model in models:
+        cells = [
+            _cell(model.scores.get(column), best.get(column), notes)
+            for column in columns
         ]
-        if len(found) > 1:
-            best[column] = max(found)
-    return best
+        if is_averaged:
+            cells.append(text.plus_minus(model.average))
+        rows.append(TableRow(model.model, cells, model.source is not None))
+    return rows
 
 
-def _score(score: Score | None, best: float | None, notes: Footnotes) -> str:
+def _cell(
+    score: scores.Score | None, best: float | None, notes: Footnotes
+) -> Cell | str:
     if score is None:
-        return "<td>–</td>"
-    text = f"{score.mean:.1f}"
-    measured = score.result is not None
-    if measured and best is not None and score.mean >= best:
-        text = f"<b>{text}</b>"
-    if score.ci95 is not None:
-        text += f" <small>± {score.ci95:.1f}</small>"
-    if measured and notes.of(score.result):
-        text += f"<sup>{notes.of(score.result)}</sup>"
-    return f"<td>{text}</td>"
+        return text.ABSENT
+    interval = "" if score.ci95 is None else text.plus_minus(score.ci95)
+    if score.result is None:
+        return Cell(text.plus_minus(score.mean), interval)
+    return Cell(
+        text.plus_minus(score.mean),
+        interval,
+        notes.of(score.result),
+        best is not None and score.mean >= best,
+    )
+
+
+def _titles(collection: Collection, tasks) -> dict[str, str]:
+    return {task: collection.titles[task] for task in collection.tasks if task in tasks}
+
+
+def _results(collection: Collection, notes: Footnotes) -> ReportTable | None:
+    tasks = scores.accuracy_tasks(collection)
+    if not tasks:
+        return None
+    average = scores.average_of(collection)
+    caption = (
+        "A linear classifier on the frozen embedding: accuracy on clips that it has "
+        "not seen, in percent, with a 95\u00a0% interval over the seeds of the "
+        "classifier. The best of each column is bold."
+    )
+    if average:
+        caption += (
+            f" The last column is the {average.heading}; a model without all of them "
+            "has none."
+        )
+    models = scores.measured(collection, average, tasks)
+    return _scores(
+        "Results",
+        caption,
+        _titles(collection, tasks),
+        [("", models)],
+        notes,
+        average.heading if average else "",
+    )
+
+
+def _beside_published(collection: Collection, notes: Footnotes) -> ReportTable:
+    nine = list(published.NINE_TASKS)
+    models = scores.measured(collection, scores.Average("", nine), nine)
+    later = {}
+    for row in scores.of_published(published.later()):
+        later.setdefault(row.source, []).append(row)
+    return _scores(
+        "Beside the published results",
+        "The nine accuracy tasks of the paper, whose plain mean is its average. Rows "
+        "in italics are published numbers, copied from the sources named above them; "
+        "nobody measured them here.",
+        published.NINE_TASKS,
+        [
+            ("Measured", models),
+            (f"Published: {published.PAPER}", scores.of_published(published.main())),
+            *((f"Published later: {source}", rows) for source, rows in later.items()),
+        ],
+        notes,
+        "average",
+        is_background=not models,
+    )
+
+
+def _fsd50k(collection: Collection, notes: Footnotes) -> ReportTable:
+    models = scores.fsd50k(collection)
+    rows = scores.of_published(published.fsd50k())
+    return _scores(
+        "FSD50K",
+        "Several labels a clip, so it stands apart from the average: mean average "
+        "precision, macro AUC, and the mAP of the classes with a single source, a "
+        "sequence of sounds, or a scene; in percent. Rows in italics are published.",
+        published.FSD50K_METRICS,
+        [("Measured", models), (f"Published: {published.FSD50K_PAPER}", rows)],
+        notes,
+        note=published.FSD50K_NOTE,
+        is_background=not models,
+    )
+
+
+def _several_labels(collection: Collection, notes: Footnotes) -> ReportTable | None:
+    """Tasks other than FSD50K with several labels a clip."""
+    tasks = [task for task in scores.other_tasks(collection) if task != "fsd50k"]
+    if not tasks:
+        return None
+    return _scores(
+        "Several labels a clip",
+        "Mean average precision in percent, with a 95\u00a0% interval over the seeds "
+        "of the classifier. No average takes these tasks in.",
+        _titles(collection, tasks),
+        [("", scores.measured(collection, tasks=tasks))],
+        notes,
+    )
+
+
+def _other_modes(collection: Collection, notes: Footnotes) -> ReportTable | None:
+    groups = [
+        ("Nearest neighbours", scores.measured(collection, mode="knn")),
+        *(
+            (f"{text.count(count, 'example')} a class", models)
+            for count, models in scores.few_shot(collection).items()
+        ),
+        (
+            "Fine-tuned, encoder and classifier",
+            scores.measured(collection, mode="finetune"),
+        ),
+    ]
+    shown = {task for _, models in groups for model in models for task in model.scores}
+    if not shown:
+        return None
+    return _scores(
+        "Judged otherwise",
+        "The same clips and embeddings with another classifier, in percent.",
+        _titles(collection, shown),
+        groups,
+        notes,
+    )
+
+
+def _robustness(title: str, results: Sequence[Result]) -> ReportTable:
+    metric = results[0].data.get("metric") or "accuracy"
+    head, rows = ["perturbation"], {("none", ""): []}
+    for result in results:
+        head += [f"{result.model}: cosine", f"{metric}, %", "change"]
+        for row in result.data["rows"]:
+            rows.setdefault((row["kind"], row["setting"]), [])
+    for result in results:
+        clean = result.data["clean"]
+        found = {("none", ""): ["1.000", text.score(clean), ""]}
+        for row in result.data["rows"]:
+            change = text.percent(row["mean"] - clean["mean"], sign="+")
+            cells = [f"{row['cosine']:.3f}", text.score(row), change]
+            found.setdefault((row["kind"], row["setting"]), cells)
+        for key, cells in rows.items():
+            cells += found.get(key, [text.ABSENT] * 3)
+    clips = max(result.data.get("num_clips") or 0 for result in results)
+    partial = any(result.data.get("partial") for result in results)
+    others = ", ".join(
+        f"{result.data['other_clips_cosine']:.3f} ({result.model})"
+        for result in results
+        if result.data.get("other_clips_cosine") is not None
+    )
+    return ReportTable(
+        title,
+        f"{clips} test clips, perturbed; the classifiers are trained on clean ones."
+        + " An incomplete copy of the data set." * partial
+        + f" Two different clean clips have a cosine of {others}." * bool(others),
+        head,
+        [
+            (
+                "",
+                [
+                    TableRow(f"{kind} {setting}".strip(), cells)
+                    for (kind, setting), cells in rows.items()
+                ],
+            )
+        ],
+    )

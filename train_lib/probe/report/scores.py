@@ -1,11 +1,11 @@
-"""The numbers of the page: models by tasks, averages, correlations."""
+"""Scores of the models by task: measured, published, averaged, correlated."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from train_lib.pages import text
 from train_lib.probe.report import published
 from train_lib.probe.report.collection import Collection, Result
 
@@ -27,12 +27,11 @@ class Score:
     result: Result | None = None
 
     def __str__(self) -> str:
-        interval = "" if self.ci95 is None else f" ± {self.ci95:.1f}"
-        return f"{self.mean:.1f}{interval}"
+        return text.plus_minus(self.mean, self.ci95)
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class ModelScores:
     """A model's scores by column; `source` names where a published one stands."""
 
     model: str
@@ -56,10 +55,12 @@ def score(result: Result | None, metric: str | None = None) -> Score | None:
     found = result.data
     if metric is not None and metric != found.get("metric"):
         found = (found.get("metrics") or {}).get(metric) or {}
-    mean, ci95 = found.get("mean"), found.get("ci95")
-    if mean is None or not math.isfinite(mean):
-        return None
-    return Score(100 * mean, None if ci95 is None else 100 * ci95, result)
+    return None if found.get("mean") is None else _in_percent(found, result)
+
+
+def _in_percent(summary: Mapping, result: Result) -> Score:
+    ci95 = summary.get("ci95")
+    return Score(100 * summary["mean"], None if ci95 is None else 100 * ci95, result)
 
 
 def accuracy_tasks(collection: Collection) -> list[str]:
@@ -99,56 +100,70 @@ def average_of(collection: Collection) -> Average | None:
     return Average(f"average of the {len(shown)} tasks shown", shown)
 
 
-def measured(collection: Collection, average: Average | None) -> list[Line]:
-    """A line a model that was measured with the linear probe.
+def measured(
+    collection: Collection,
+    average: Average | None = None,
+    tasks: Sequence[str] | None = None,
+    mode: str = "linear",
+) -> list[ModelScores]:
+    """The scores of every model that was measured.
 
-    A model without all tasks of the average has none: it would be of others.
+    Args:
+        collection: the results.
+        average: of which tasks; a model without all of them has none, as it
+            would be an average of others.
+        tasks: all by default; models without any of them are left out.
+        mode: of judging.
     """
-    lines = []
+    found = []
     for model in collection.models:
         scores = {
-            task: found
-            for task in collection.tasks
-            if (found := score(collection.find(model, task)))
+            task: value
+            for task in tasks or collection.tasks
+            if (value := score(collection.find(model, task, mode)))
         }
-        if not scores:
-            continue
-        value = None
-        if average and all(task in scores for task in average.tasks):
-            value = float(np.mean([scores[task].mean for task in average.tasks]))
-        lines.append(Line(model, scores, value))
-    return lines
+        mean = None
+        if average and set(average.tasks) <= set(scores):
+            mean = float(np.mean([scores[task].mean for task in average.tasks]))
+        if scores:
+            found.append(ModelScores(model, scores, mean))
+    return found
 
 
-def nine_tasks(collection: Collection) -> list[Line]:
-    """Lines of models measured on some of the paper's tasks."""
-    average = Average("", list(published.NINE_TASKS))
-    return [
-        line
-        for line in measured(collection, average)
-        if set(line.scores) & set(published.NINE_TASKS)
-    ]
-
-
-def fsd50k(collection: Collection) -> list[Line]:
-    """Lines of models measured on FSD50K, by metric."""
-    lines = []
+def fsd50k(collection: Collection) -> list[ModelScores]:
+    """Scores of the models measured on FSD50K, by metric."""
+    found = []
     for model in collection.models:
         result = collection.find(model, "fsd50k")
         scores = {
-            metric: found
+            metric: value
             for metric in published.FSD50K_METRICS
-            if (found := score(result, metric))
+            if (value := score(result, metric))
         }
         if scores:
-            lines.append(Line(model, scores))
-    return lines
+            found.append(ModelScores(model, scores))
+    return found
 
 
-def of_published(rows: Sequence[published.Row]) -> list[Line]:
-    """Published rows as lines."""
+def few_shot(collection: Collection) -> dict[int, list[ModelScores]]:
+    """Scores of the models by number of examples a class."""
+    shots = {}
+    for result in collection.of("few_shot"):
+        for count, summary in (result.data.get("few_shot") or {}).items():
+            models = shots.setdefault(int(count), {})
+            models.setdefault(result.model, {})[result.task] = _in_percent(
+                summary, result
+            )
+    return {
+        count: [ModelScores(model, scores) for model, scores in shots[count].items()]
+        for count in sorted(shots)
+    }
+
+
+def of_published(rows: Sequence[published.PublishedRow]) -> list[ModelScores]:
+    """Published rows as scores."""
     return [
-        Line(
+        ModelScores(
             row.model,
             {task: Score(*values) for task, values in row.scores.items()},
             row.average,
@@ -158,34 +173,32 @@ def of_published(rows: Sequence[published.Row]) -> list[Line]:
     ]
 
 
-def profiles(collection: Collection) -> list[Line]:
+def profiles(collection: Collection) -> list[ModelScores]:
     """Whose task profiles are compared: measured models, and published ones where
     enough of the paper's tasks were measured."""
-    tasks = set(accuracy_tasks(collection))
-    lines = [
-        Line(line.model, {t: s for t, s in line.scores.items() if t in tasks})
-        for line in measured(collection, None)
-    ]
-    if len(tasks & set(published.NINE_TASKS)) >= MIN_COMMON_TASKS:
-        lines += of_published(published.main())
-    return lines
+    tasks = accuracy_tasks(collection)
+    found = measured(collection, tasks=tasks) if tasks else []
+    if len(set(tasks) & set(published.NINE_TASKS)) >= MIN_COMMON_TASKS:
+        found += of_published(published.main())
+    return found
 
 
-def correlation(lines: Sequence[Line]) -> np.ndarray:
-    """Pearson correlation of the scores of every two lines over common tasks.
+def correlation(models: Sequence[ModelScores]) -> np.ndarray:
+    """Pearson correlation of the scores of every two models over common tasks.
 
     Returns:
-        float64 [lines, lines]; NaN with fewer than `MIN_COMMON_TASKS` tasks in
+        float64 [models, models]; NaN with fewer than `MIN_COMMON_TASKS` tasks in
         common, or the same score everywhere.
     """
-    values = np.full((len(lines), len(lines)), np.nan)
-    for row, first in enumerate(lines):
-        for column, second in enumerate(lines):
+    values = np.full((len(models), len(models)), np.nan)
+    for row, first in enumerate(models):
+        for column, second in enumerate(models):
             common = [task for task in first.scores if task in second.scores]
             if len(common) < MIN_COMMON_TASKS:
                 continue
             pair = [
-                [line.scores[task].mean for task in common] for line in (first, second)
+                [model.scores[task].mean for task in common]
+                for model in (first, second)
             ]
             if min(np.ptp(pair, axis=1)) > 0:
                 values[row, column] = np.corrcoef(pair)[0, 1]
@@ -193,7 +206,7 @@ def correlation(lines: Sequence[Line]) -> np.ndarray:
 
 
 def comparable(correlations: np.ndarray) -> bool:
-    """Whether any two different lines have a correlation."""
+    """Whether any two different models have a correlation."""
     return bool(np.isfinite(correlations[~np.eye(len(correlations), dtype=bool)]).any())
 
 
