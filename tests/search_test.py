@@ -90,14 +90,111 @@ def _search(workdir, **changes):
     return study.Search(**{**settings, **changes})
 
 
-def test_a_trial_that_was_cut_short_is_queued_again(tmp_path):
-    opened = study.open_study(_search(tmp_path))
-    space.suggest(opened.ask(), _search(tmp_path).space)
-    ratio = opened.trials[0].params["augment.mixup_ratio"]
-    again = study.open_study(_search(tmp_path))
-    assert [trial.state.name for trial in again.trials] == ["FAIL", "WAITING"]
-    drawn = space.suggest(again.ask(), _search(tmp_path).space)
-    assert drawn == {"augment.mixup_ratio": ratio}
+class Killed(BaseException):
+    """Ends a trial as SIGKILL does: nothing tells the study."""
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Trials without training: what was trained, and a score of the drawn values."""
+    folders = []
+
+    def pretrain(config, folder, until_step):
+        folders.append((folder, until_step))
+        return SimpleNamespace(checkpoint=config, steps=until_step)
+
+    def score(config, search):
+        augment = config.augment
+        return 1 - abs(augment.mixup_ratio - 0.2) - abs(augment.fade_range - 1) / 9
+
+    monkeypatch.setattr(study.trainer, "pretrain", pretrain)
+    monkeypatch.setattr(study, "_score", score)
+    monkeypatch.setattr(study.keras.backend, "clear_session", lambda: None)
+    return folders
+
+
+def _wide(workdir):
+    ranges = {"augment.mixup_ratio": {"low": 0.0, "high": 0.6}}
+    ranges["augment.fade_range"] = {"low": 0.0, "high": 2.0}
+    ranges["augment.blocks"] = {"choices": [["mixup", "fade"], ["fade"]]}
+    return _search(workdir, space=ranges)
+
+
+def _done(found):
+    return [
+        (trial.params, trial.state, trial.value, trial.intermediate_values)
+        for trial in found.trials
+        if trial.state.name != "FAIL"
+    ]
+
+
+@pytest.mark.parametrize("moment", ["_score", "drawing"])
+def test_a_search_that_is_killed_again_and_again_gives_the_same_trials(
+    tmp_path, monkeypatch, trained, moment
+):
+    expected = _done(study.run(_wide(tmp_path / "whole"), num_trials=16))
+    assert len({json.dumps(params) for params, *_ in expected}) > 12
+    folders = list(trained)
+    trained.clear()
+    score, suggest, calls = study._score, space.suggest, iter(range(1000))
+
+    def dying_score(*arguments):
+        if moment == "_score" and next(calls) % 9 == 5:
+            raise Killed
+        return score(*arguments)
+
+    def dying_suggest(trial, ranges):
+        if moment == "drawing" and next(calls) % 5 == 3:
+            first = dict(list(ranges.items())[:1])
+            suggest(trial, first)
+            raise Killed
+        return suggest(trial, ranges)
+
+    monkeypatch.setattr(study, "_score", dying_score)
+    monkeypatch.setattr(study.spaces, "suggest", dying_suggest)
+    deaths = 0
+    while True:
+        try:
+            found = study.run(_wide(tmp_path / "killed"), num_trials=16)
+            break
+        except Killed:
+            deaths += 1
+    assert deaths > 2
+    assert _done(found) == expected
+    # a trial goes on in the folder where it was cut short
+    names = [
+        {folder.rpartition("/")[2] for folder, _ in run} for run in (folders, trained)
+    ]
+    assert names[0] == names[1]
+
+
+def test_a_search_that_is_extended_gives_the_trials_of_a_longer_one(tmp_path, trained):
+    whole = study.run(_wide(tmp_path / "whole"), num_trials=14)
+    for number in (3, 3, 12, 14):
+        extended = study.run(_wide(tmp_path / "parts"), num_trials=number)
+    assert _done(extended) == _done(whole)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"C:\new\users\*.wav",
+        'a"b/*.wav',
+        "it's/*.wav",
+        '"""',
+        "\\",
+        "a\nb",
+        "caf\udce9/*.wav",
+        "{pattern}/%s",
+    ],
+)
+def test_the_best_configuration_loads_whatever_the_path_of_the_sounds(
+    tmp_path, trained, pattern
+):
+    search = _search(tmp_path)
+    search.base.data.pattern = pattern
+    study.run(search, num_trials=1)
+    assert _config_of(tmp_path / "best.py").data.pattern == pattern
 
 
 def test_a_study_refuses_other_settings(tmp_path):

@@ -32,8 +32,9 @@ _BEST = '''"""Trial {number} of a search: {score:.1f} % on validation clips."""
 
 from byola_tf.config import Config
 
-_JSON = """
-{json}"""
+_JSON = (
+{lines}
+)
 
 
 def get_config() -> Config:
@@ -95,8 +96,6 @@ def open_study(search: Search):
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS),
         load_if_exists=True,
     )
-    # another seed after a restart, or its first draws would be those of the start
-    study.sampler = optuna.samplers.TPESampler(seed=_SEED + len(study.trials))
     facts = {
         "space": dict(search.space),
         "base": json.loads(search.base.to_json()),
@@ -114,23 +113,34 @@ def open_study(search: Search):
             f"in {changed}. Use another --workdir, or the settings it started with."
         )
     study.set_user_attr("search", facts)
-    _take_up(study, optuna)
+    for trial in study.trials:
+        if trial.state == optuna.trial.TrialState.RUNNING:  # it was cut short
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
 
 
 def run(search: Search, num_trials: int):
     """Runs trials until the study has so many; run again, it goes on.
 
+    A trial's draws depend on how many finished before it and on what they found,
+    not on the process that runs it. One that was cut short is drawn again with the
+    same values, and goes on where it stopped.
+
     Returns:
         the Optuna study.
     """
+    import optuna
+
     study = open_study(search)
-    finished = [trial for trial in study.trials if trial.state.is_finished()]
-    missing = num_trials - len([t for t in finished if t.state.name != "FAIL"])
-    for _ in range(max(missing, 0)):
+    while (finished := _num_finished(study)) < num_trials:
+        study.sampler = optuna.samplers.TPESampler(seed=_SEED + finished)
         study.optimize(lambda trial: _value(trial, search), n_trials=1)
         write_best(study, search)
     return study
+
+
+def _num_finished(study) -> int:
+    return len([t for t in study.trials if t.state.name in ("COMPLETE", "PRUNED")])
 
 
 def write_best(study, search: Search) -> None:
@@ -142,7 +152,7 @@ def write_best(study, search: Search) -> None:
     text = _BEST.format(
         score=100 * study.best_value,
         number=study.best_trial.number,
-        json=config.to_json(),
+        lines="\n".join(f"    {line!r}" for line in config.to_json().splitlines()),
     )
     files.write_text(os.path.join(search.workdir, "best.py"), text)
 
@@ -150,14 +160,6 @@ def write_best(study, search: Search) -> None:
 def values_of(trial) -> dict:
     """The field values of a trial that has run."""
     return json.loads(trial.user_attrs["values"])
-
-
-def _take_up(study, optuna) -> None:
-    """Queues trials again that were cut short: they go on where they stopped."""
-    for trial in study.trials:
-        if trial.state == optuna.trial.TrialState.RUNNING:
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(trial.params)
 
 
 def _value(trial, search: Search) -> float:
