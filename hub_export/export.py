@@ -38,7 +38,7 @@ import os
 
 from absl import flags
 
-from train_lib.cli import command, commands
+from train_lib.cli import command, commands, paths_flag
 
 WORKDIR = flags.DEFINE_string(
     "workdir",
@@ -68,7 +68,7 @@ flags.DEFINE_alias("license", "licence")
 TRAINING_DATA = flags.DEFINE_string(
     "training_data", None, "What it was trained on, in words; the card says it."
 )
-PROBE = flags.DEFINE_list(
+PROBE = paths_flag.DEFINE_paths(
     "probe", [], "Results of byola probe for the card, separated by commas."
 )
 ARCHIVE = flags.DEFINE_bool("archive", True, "Write OUTPUT.tar.gz and its checksum.")

@@ -17,9 +17,9 @@ from absl import flags
 
 from byola_tf import files
 from byola_tf.errors import UserError
-from train_lib.cli import command
+from train_lib.cli import command, paths_flag
 
-RESULTS = flags.DEFINE_list(
+RESULTS = paths_flag.DEFINE_paths(
     "results", [], "The two JSON files; they may stand on their own, as above."
 )
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write the comparison to.")
@@ -29,7 +29,7 @@ def _as_flags(argv: Sequence[str]) -> list[str]:
     """Gathers the arguments that are no flags into `--results`."""
     plain = [argument for argument in argv[1:] if not argument.startswith("-")]
     others = [argument for argument in argv[1:] if argument.startswith("-")]
-    gathered = [f"--results={','.join(plain)}"] if plain else []
+    gathered = [f"--results={paths_flag.quoted(path)}" for path in plain]
     return [argv[0], *others, *gathered]
 
 
@@ -44,12 +44,12 @@ def main() -> None:
 
     first, second = (significance.read_result(path) for path in RESULTS.value)
     comparison = significance.compare(first, second)
+    print(significance.table(comparison))
     if OUTPUT.value:
         folder = os.path.dirname(os.path.abspath(OUTPUT.value))
         os.makedirs(folder, exist_ok=True)
         text = json.dumps(dataclasses.asdict(comparison), indent=2)
         files.write_text(OUTPUT.value, text + "\n")
-    print(significance.table(comparison))
 
 
 def cli() -> None:

@@ -7,14 +7,18 @@ import platform
 import re
 import tempfile
 
+import psutil
+from packaging.requirements import Requirement
+
 import byola_tf
-from hub_export.environment import compatibility, trials
+from byola_tf import versions
+from hub_export.environment import compatibility, parts, trials
 from hub_export.environment.compatibility import Problem
 
 # What is of interest beside the package's own requirements.
 _FURTHER = (
-    "byola-tf h5py librosa numba protobuf setuptools tensorboard tensorflow-cpu "
-    "tensorflow-metadata torch"
+    "byola-tf h5py librosa numba protobuf setuptools tensorboard tensorflow-metadata "
+    "torch"
 ).split()
 
 
@@ -29,14 +33,14 @@ def examine(try_parts: bool = True, progress=None) -> dict:
         JSON-ready `system`, `versions`, `problems`, `parts`, and `broken`:
         whether something that the project needs does not work.
     """
-    versions = installed_versions()
-    problems = compatibility.find_problems(versions, platform.python_version())
+    found = installed_versions()
+    problems = compatibility.find_problems(found, platform.python_version())
     problems += surroundings(os.environ)
     wrapped = {"progress": progress} if progress else {}
-    outcomes = trials.run_all(**wrapped) if try_parts else []
+    outcomes = trials.run_all(parts.PARTS, **wrapped) if try_parts else []
     return {
         "system": system(),
-        "versions": versions,
+        "versions": found,
         "problems": [dataclasses.asdict(problem) for problem in problems],
         "parts": [dataclasses.asdict(outcome) for outcome in outcomes],
         "broken": any(problem.severity == "broken" for problem in problems)
@@ -54,7 +58,7 @@ def system() -> dict[str, str]:
         "cores": str(len(os.sched_getaffinity(0)))
         if hasattr(os, "sched_getaffinity")
         else str(os.cpu_count()),
-        "memory": _memory(),
+        "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
     }
 
 
@@ -64,14 +68,9 @@ def installed_versions() -> dict[str, str]:
         lines = importlib.metadata.requires("byola-tf") or []
     except importlib.metadata.PackageNotFoundError:
         lines = []  # a checkout that is not installed
-    names = {re.match(r"[\w.-]+", line).group().lower() for line in lines}
-    versions = {}
-    for name in sorted({*names, *_FURTHER, *_KNOWN}):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    names = {Requirement(line).name.lower() for line in lines}
+    names |= {name for rule in compatibility.RULES for name in rule.when}
+    return versions.installed(*sorted({*names, *_FURTHER} - {"python"}))
 
 
 def surroundings(variables) -> list[Problem]:
@@ -164,19 +163,3 @@ def _processor() -> str:
     flags = facts.get("flags", "").split()
     native = [flag for flag in ("avx2", "avx512f", "avx512_bf16") if flag in flags]
     return f"{name} ({', '.join(native)})" if native else name
-
-
-def _memory() -> str:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return "unknown"
-    return f"{size / 1e9:.0f} GB"
-
-
-# For a checkout that is not installed, whose requirements nobody knows.
-_KNOWN = (
-    "absl-py ai-edge-litert google-crc32c keras matplotlib ml-collections numpy "
-    "pyarrow scikit-learn scipy soundfile soxr tensorflow tensorflow-datasets "
-    "tensorflow-hub tensorflow-io tf-keras threadpoolctl tqdm"
-).split()

@@ -21,14 +21,14 @@ import os
 from absl import flags
 
 from train_lib.ablation.tables import TABLES
-from train_lib.cli import command, config_flag, task_units
+from train_lib.cli import command, config_flag, paths_flag, task_units
 
 CONFIG = config_flag.define()
 TABLE = flags.DEFINE_enum("table", None, list(TABLES), "The table of the paper.")
 DATA = flags.DEFINE_string(
     "data", None, "Glob or folder of sounds, as --config.data.pattern."
 )
-TASKS = flags.DEFINE_list(
+TASKS = paths_flag.DEFINE_paths(
     "tasks", None, "CSVs of the tasks, with commas; a task's audio lies beside its CSV."
 )
 UNIT_SECONDS = flags.DEFINE_list("unit_seconds", [], task_units.HELP)

@@ -5,11 +5,11 @@ import math
 import os
 import platform
 from collections.abc import Callable, Sequence
-from importlib import metadata as packages
 
 import numpy as np
 
 import byola_tf
+from byola_tf import versions
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
 from train_lib.probe import embedding, results, store
@@ -265,5 +265,5 @@ def _versions() -> dict[str, str]:
     return {
         "byola_tf": byola_tf.__version__,
         "python": platform.python_version(),
-        **{name: packages.version(name) for name in names},
+        **versions.installed(*names),
     }

@@ -24,11 +24,11 @@ import shlex
 
 from absl import flags
 
-from train_lib.cli import command, commands, config_flag, task_units
+from train_lib.cli import command, commands, config_flag, paths_flag, task_units
 
 CONFIG = config_flag.define()
 DATA = flags.DEFINE_string("data", None, "Glob or folder of sounds.")
-TASKS = flags.DEFINE_list(
+TASKS = paths_flag.DEFINE_paths(
     "tasks", None, "CSVs of the tasks, with commas; a task's audio lies beside its CSV."
 )
 UNIT_SECONDS = flags.DEFINE_list("unit_seconds", [], task_units.HELP)
