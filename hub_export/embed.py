@@ -72,6 +72,14 @@ def main() -> None:
             f"{corpus.error_path(OUTPUT.value)}. The first: "
             f"{next(iter(summary.errors.values()))}"
         )
+    if summary.doubts:
+        print(
+            f"{len(summary.doubts)} files may be incomplete; see "
+            f"{corpus.error_path(OUTPUT.value)}. The first: "
+            f"{next(iter(summary.doubts.values()))}"
+        )
+    if summary.left_out:
+        print(summary.left_out)
 
 
 def _bar(entries, total: int, description: str):

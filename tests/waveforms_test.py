@@ -93,11 +93,11 @@ def test_a_few_bad_files_are_skipped_and_listed(config, tmp_path, limit):
         assert np.abs(corpus.crops(step)).max(axis=1).min() > 0
     assert {os.path.basename(path): reason for path, reason in corpus.skipped.items()}
     reasons = {os.path.basename(p): reason for p, reason in corpus.skipped.items()}
-    assert set(reasons) == {"garbage.wav", "empty.flac", "nan.wav", "tone_000.wav"}
+    # what is left of tone_000.wav is read
+    assert set(reasons) == {"garbage.wav", "empty.flac", "nan.wav"}
     assert "does not decode" in reasons["garbage.wav"]
     assert "is empty" in reasons["empty.flac"]
     assert "NaN" in reasons["nan.wav"]
-    assert "truncated" in reasons["tone_000.wav"]
 
 
 def test_too_few_usable_files_say_how_many_and_why(config, tmp_path):

@@ -4,31 +4,38 @@ The names below are reached from here (`byola_tf.audio.load`). `decode_op` is
 imported when asked for, since it brings tensorflow-io.
 """
 
+from byola_tf.audio.blocks import MAX_HOURS, BlockReader, log_doubt, open_blocks
+from byola_tf.audio.content import AudioError, doubtful, unusable
 from byola_tf.audio.decoding import (
-    AudioError,
+    MAX_HOURS_IN_MEMORY,
     decode,
     decode_bytes,
+    duration,
     from_pcm16,
     load,
     resample,
     to_pcm16,
-    unusable,
 )
 from byola_tf.audio.finding import EXTENSIONS, Found, find, find_files
-from byola_tf.audio.headers import missing_wav_bytes
 
 __all__ = [
     "EXTENSIONS",
+    "MAX_HOURS",
+    "MAX_HOURS_IN_MEMORY",
     "AudioError",
+    "BlockReader",
     "Found",
     "decode",
     "decode_bytes",
     "decode_op",
+    "doubtful",
+    "duration",
     "find",
     "find_files",
     "from_pcm16",
     "load",
-    "missing_wav_bytes",
+    "log_doubt",
+    "open_blocks",
     "resample",
     "to_pcm16",
     "unusable",

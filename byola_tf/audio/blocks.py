@@ -1,101 +1,288 @@
-"""Audio files block by block: decoded as they are read, in bounded memory."""
+"""Sound files block by block: decoded as they are read, in bounded memory.
 
-import io
-import mmap
-from collections.abc import Iterable, Iterator
+`open_blocks` is how every part of the project reads a file, so that all of them
+hear the same and refuse the same.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import soundfile
 import soxr
+from absl import logging
 
 from byola_tf.audio import headers
+from byola_tf.audio.content import (
+    AudioError,
+    BrokenAudio,
+    Content,
+    Piece,
+    Sequential,
+    doubtful,
+    open_content,
+    open_pieces,
+    unusable,
+)
 
+MAX_HOURS = 100.0  # of a file that is read in blocks
 _BLOCK_FRAMES = 1 << 19
+_BLOCK_NUMBERS = 1 << 21  # of all channels
 _LOSSY = ("mp3", "vorbis", "other")
-_MAPPED = (b"RIFF", b"RF64", b"RIFX", b"fLaC")
+_PLAUSIBLE_SAMPLES_PER_BYTE = 1_000
+_SIZED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU")  # their length is their size
+_UNKNOWN_FRAMES = 2**60  # libsndfile's "unknown" is 2**63 - 1
 
 
-class Sequential(soundfile.SoundFile):
-    """A file that is read once from its start.
-
-    soundfile seeks after every read, which fails in a FLAC stream of unknown
-    length.
-    """
-
-    def seekable(self) -> bool:
-        return False
+class NotFiniteAudio(BrokenAudio):
+    """Samples that are not a number, or infinite."""
 
 
-def open_mono(path: str) -> tuple[int, Iterator[np.ndarray]]:
-    """Opens one local file for reading in blocks.
+@functools.lru_cache(10_000)
+def log_doubt(message: str) -> None:
+    """Logs what is doubtful about a file, once."""
+    logging.warning("%s", message)
 
-    WAV and FLAC files are mapped into memory; of the others the compressed
-    bytes are held, because their structure is checked first.
+
+class BlockReader:
+    """One sound file, decoded as it is read; each iterator begins at its start.
+
+    Made by `open_blocks`.
 
     Args:
-        path: a regular file; see `audio.load`.
+        content: the bytes; closed by `close`.
+        name: of the file, for messages.
+        max_hours: how long it may be.
+        on_doubt: is called with a message for each doubt.
+
+    Attributes:
+        sample_rate: Hz.
+        num_channels: of its first samples.
+        num_samples: how many samples a channel it claims at most; at least 2**60
+            where it does not say.
+        container: libsndfile's name, "WAV", "FLAC", "OGG", "MP3", ...
+        subtype: libsndfile's name, "PCM_16", "FLOAT", "VORBIS", ...
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        name: str,
+        max_hours: float = MAX_HOURS,
+        on_doubt: Callable[[str], None] = log_doubt,
+    ):
+        self._content, self._name = content, name
+        self._max_hours, self._on_doubt = max_hours, on_doubt
+        self._told = set()
+        with self._named():
+            self._header = headers.read_header(content)
+            first, *others = self._header.streams
+            file = self._opened = self._open(first)
+            headers.check_rate(file.samplerate)
+            self.sample_rate, self.num_channels = file.samplerate, file.channels
+            self.container, self.subtype = file.format, file.subtype
+            self.num_samples = file.frames
+            for stream in others:
+                with self._open(stream) as file:
+                    self.num_samples += file.frames
+        for reason in self._header.doubts:
+            self._doubt(reason)
+
+    def __enter__(self) -> "BlockReader":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._opened is not None:
+            self._opened.close()
+        self._content.close()
+
+    def count_samples(self) -> int:
+        """Samples a channel: as claimed, counted where the claim is implausible.
+
+        Raises:
+            AudioError: see `mono`; where they had to be counted.
+        """
+        if self.num_samples <= _PLAUSIBLE_SAMPLES_PER_BYTE * len(self._content):
+            return self.num_samples
+        return sum(len(mono) for mono in self.mono())
+
+    def check_length(self) -> None:
+        """Refuses a file that is too long before any of it is held.
+
+        Raises:
+            AudioError: it is longer than `max_hours`, or see `mono`.
+        """
+        if self.num_samples <= self.max_samples:
+            return
+        with self._named():
+            if self.container in _SIZED:
+                raise self._too_long()
+        for _ in self.mono():  # the header may lie, so this counts
+            pass
+
+    @property
+    def max_samples(self) -> int:
+        """Samples in `max_hours`."""
+        return int(min(self._max_hours, 1e9) * 3600 * self.sample_rate)
+
+    def mono(self) -> Iterator[np.ndarray]:
+        """Yields float32 [samples], channels averaged.
+
+        Raises:
+            AudioError: damaged, changed, too long, or not a number.
+        """
+        return (mono for mono, _ in self.mono_and_channels(_BLOCK_FRAMES))
+
+    def resampled(self, sample_rate: int) -> Iterator[np.ndarray]:
+        """Yields float32 [samples] at `sample_rate` Hz, channels averaged.
+
+        Raises:
+            AudioError: see `mono`.
+        """
+        length, first = 0, np.zeros(0, np.float32)
+
+        def blocks():
+            nonlocal first
+            for block in self.mono():
+                first = first if len(first) else block[:1]
+                yield block
+
+        for block in resample_blocks(blocks(), self.sample_rate, sample_rate):
+            length += len(block)
+            yield block
+        if not length:  # as `resample`: one sample at least
+            yield first
+
+    def mono_and_channels(
+        self, block_samples: int = _BLOCK_FRAMES
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields float32 [samples] and [samples, channels] of each block.
+
+        Args:
+            block_samples: length of a block, unless there are many channels.
+
+        Raises:
+            AudioError: see `mono`.
+        """
+        total = 0
+        with self._named():
+            for stream in self._header.streams:
+                for samples in self._blocks(stream, block_samples):
+                    total += len(samples)
+                    if total > self.max_samples:
+                        raise self._too_long()
+                    mono = _mono(samples, self._header.encoding)
+                    yield mono, _with_channels(samples, self.num_channels)
+            self._content.check_unchanged()
+            if not total:
+                raise BrokenAudio("it has no samples")
+
+    def _blocks(self, stream: list[Piece], block_samples: int) -> Iterator[np.ndarray]:
+        """Decodes one stream: float32 [samples, channels]."""
+        total = 0
+        file = self._open(stream) if self._opened is None else self._opened
+        self._opened = None
+        with file, _in_words(file.source):
+            expected = file.frames
+            # in pieces: no memory for samples that only the header promises
+            most = max(1, min(block_samples, _BLOCK_NUMBERS // file.channels))
+            size = max(1, min(expected, most))
+            while not total or total < expected:
+                samples = file.read(size, "float32", always_2d=True)
+                total += len(samples)
+                if len(samples):
+                    yield samples
+                if len(samples) < size:
+                    break
+        if total < expected < _UNKNOWN_FRAMES:
+            self._content.check_unchanged()
+            self._judge_missing(total, expected)
+
+    def _too_long(self) -> BrokenAudio:
+        return BrokenAudio(
+            f"it is longer than max_hours ({self._max_hours:g} h): cut it into "
+            "shorter files, or raise the limit"
+        )
+
+    def _judge_missing(self, total: int, expected: int) -> None:
+        """What fewer samples than the decoder promised mean."""
+        reason = f"{total} of {expected} samples"
+        # its end is known by its last frames
+        if self._header.encoding == "flac":
+            raise BrokenAudio(f"it is damaged: it decodes to {reason}")
+        self._doubt(f"it may be truncated: {reason}")
+
+    def _doubt(self, reason: str) -> None:
+        if reason not in self._told:
+            self._told.add(reason)
+            self._on_doubt(doubtful(self._name, reason))
+
+    def _open(self, stream: list[Piece]) -> Sequential:
+        """Opens a stream with libsndfile."""
+        source = open_pieces(stream)
+        with _in_words(source):
+            return Sequential(source)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Names the file where reading fails."""
+        try:
+            yield
+        except BrokenAudio as error:
+            raise AudioError(unusable(self._name, str(error))) from error
+        except OSError as error:
+            reason = f"it cannot be read ({error})"
+            raise AudioError(unusable(self._name, reason)) from error
+
+
+@contextlib.contextmanager
+def _in_words(source) -> Iterator[None]:
+    """Says in words why libsndfile fails on a file, or on reading it."""
+    try:
+        yield
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        reason = str(error).rpartition(">: ")[2]
+        raise getattr(source, "fault", None) or BrokenAudio(
+            f"it does not decode ({reason})"
+        ) from error
+    if getattr(source, "fault", None):
+        raise source.fault
+
+
+def open_blocks(
+    path: str,
+    max_hours: float = MAX_HOURS,
+    on_doubt: Callable[[str], None] = log_doubt,
+) -> BlockReader:
+    """Opens one file for reading in blocks: no pipe, no device, no folder.
+
+    Args:
+        path: see `audio.load`.
+        max_hours: a longer file is refused when that becomes known.
+        on_doubt: is called with a message for each doubt, see `audio.load`.
 
     Returns:
-        the file's own rate in Hz, and an iterator over its samples, float32
-        [samples], channels averaged. Close the iterator to stop early.
+        a reader; close it, or use it in a `with` statement.
 
     Raises:
-        OSError: the file cannot be opened.
-        BrokenAudio: no whole audio file; from the iterator too.
+        AudioError: it cannot be opened, or is no sound.
     """
-    with open(path, "rb") as file:
-        is_mapped = file.read(4) in _MAPPED
-        file.seek(0)
-        if is_mapped:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        else:
-            content = file.read()
+    path = os.fspath(path)
     try:
-        header = headers.read_header(content)
-    finally:
-        if is_mapped:
-            content.close()
-    file = open(path, "rb") if is_mapped else io.BytesIO(header.stream)
-    blocks = mono_blocks(file, header.encoding)
-    return next(blocks), blocks
-
-
-def mono_blocks(file, encoding: str) -> Iterator:
-    """Decodes with libsndfile.
-
-    Args:
-        file: binary file; closed at the end.
-        encoding: see `audio_headers.Header`.
-
-    Yields:
-        first the rate in Hz, then float32 [samples], channels averaged.
-
-    Raises:
-        BrokenAudio: it does not decode, ends early, or holds no sound.
-    """
-    total = 0
-    with file:
-        try:
-            with Sequential(file) as opened:
-                expected = opened.frames
-                headers.check_rate(opened.samplerate)
-                yield opened.samplerate
-                # in pieces: no memory for samples that only the header promises
-                size = max(1, min(expected, _BLOCK_FRAMES))
-                while not total or total < expected:
-                    samples = opened.read(size, "float32", always_2d=True)
-                    if len(samples):
-                        yield _mono(samples, encoding)
-                    total += len(samples)
-                    if len(samples) < size:
-                        break
-        except (soundfile.SoundFileError, RuntimeError) as error:
-            reason = str(error).rpartition(">: ")[2]
-            raise headers.BrokenAudio(f"it does not decode ({reason})") from error
-    if not total:
-        raise headers.BrokenAudio("it has no samples")
-    if total < expected < 2**60:  # libsndfile's "unknown" is 2**63 - 1
-        raise headers.BrokenAudio(f"it is truncated: {total} of {expected} samples")
+        content = open_content(path)
+    except BrokenAudio as error:
+        raise AudioError(unusable(path, str(error))) from error
+    try:
+        return BlockReader(content, path, max_hours, on_doubt)
+    except BaseException:
+        content.close()
+        raise
 
 
 def resample_blocks(
@@ -123,7 +310,11 @@ def resample_blocks(
 
 
 def max_peak(encoding: str) -> float:
-    """The largest sample that a whole file of an encoding may have."""
+    """The largest sample that a whole file may have.
+
+    Args:
+        encoding: see `Header`.
+    """
     # what a damaged MP3 decodes to has no bounds; a file of floating-point
     # numbers may have the range of 32-bit integers
     return 100.0 if encoding in _LOSSY else 2.0**32
@@ -133,10 +324,15 @@ def _mono(samples: np.ndarray, encoding: str) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     peak = max(mono.max(), -mono.min())
-    if not peak <= max_peak(encoding):
-        raise headers.BrokenAudio(
-            f"its samples reach {peak:.3g} times full scale"
-            if np.isfinite(peak)
-            else "it has NaN or infinite samples"
-        )
+    if not np.isfinite(peak):
+        raise NotFiniteAudio("it has NaN or infinite samples")
+    if peak > max_peak(encoding):
+        raise BrokenAudio(f"its samples reach {peak:.3g} times full scale")
     return np.ascontiguousarray(mono)
+
+
+def _with_channels(samples: np.ndarray, num_channels: int) -> np.ndarray:
+    """Float32 [samples, num_channels] with the same mean, for joined recordings."""
+    if samples.shape[1] == num_channels:
+        return samples
+    return np.repeat(samples.mean(axis=1, keepdims=True), num_channels, axis=1)

@@ -1,46 +1,70 @@
-"""Bytes to waveforms: find, decode, mix down, resample.
+"""Files to waveforms: decode, mix down, resample.
 
 The only place that knows about decoders and resamplers, so that training,
 evaluation and serving hear the same thing.
 """
 
-import io
-import os
-import stat
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import soxr
-import tensorflow as tf
 
-from byola_tf.audio import blocks, headers
-from byola_tf.errors import UserError
+from byola_tf.audio import blocks
+from byola_tf.audio.blocks import log_doubt, open_blocks
+from byola_tf.audio.content import Content
+
+MAX_HOURS_IN_MEMORY = 4.0
+_AT_ONCE = 1 << 19  # samples; longer recordings are resampled in blocks
 
 
-class AudioError(UserError):
-    """A file that cannot be used; the message names it and says why."""
+def load(
+    path: str,
+    sample_rate: int,
+    *,
+    max_hours: float = MAX_HOURS_IN_MEMORY,
+    on_doubt: Callable[[str], None] = log_doubt,
+) -> np.ndarray:
+    """Reads one file as mono audio at `sample_rate`, decoding it in blocks.
 
-
-def load(path: str, sample_rate: int) -> np.ndarray:
-    """Reads one file as mono audio at `sample_rate`.
+    What decodes is used. Where the end of a recording may be missing, or was
+    guessed, there is a doubt; where its middle is, the file is refused.
 
     Args:
-        path: WAV, FLAC, Ogg Vorbis or MP3 file, any rate and channel count.
+        path: WAV, FLAC, Ogg (Vorbis, Opus, FLAC), MP3, AIFF, CAF, AU or Wave64
+            file, any rate and channel count.
         sample_rate: wanted rate, Hz.
+        max_hours: a longer file is refused, since the result is held in memory.
+            `open_blocks` reads one of any length.
+        on_doubt: is called with a message for each doubt; by default they are
+            logged.
 
     Returns:
         float32 [samples]; integer formats are scaled by their type to [-1, 1),
         channels are averaged.
 
     Raises:
-        AudioError: unreadable, truncated, damaged, empty, or holds non-finite
+        AudioError: unreadable, damaged, empty, too long, or holds non-finite
             samples.
     """
-    waveform, source_rate = decode(path)
-    return resample(waveform, source_rate, sample_rate)
+    with open_blocks(path, max_hours, on_doubt) as reader:
+        if reader.num_samples <= _AT_ONCE:
+            return resample(*_decode(reader), sample_rate)
+        reader.check_length()
+        return _hold(reader.resampled(sample_rate))
 
 
-def decode(path: str) -> tuple[np.ndarray, int]:
+def decode(
+    path: str,
+    *,
+    max_hours: float = MAX_HOURS_IN_MEMORY,
+    on_doubt: Callable[[str], None] = log_doubt,
+) -> tuple[np.ndarray, int]:
     """Reads one file as mono audio at its own rate.
+
+    Args:
+        path: see `load`.
+        max_hours: see `load`.
+        on_doubt: see `load`.
 
     Returns:
         float32 [samples] and the sampling rate in Hz.
@@ -48,22 +72,26 @@ def decode(path: str) -> tuple[np.ndarray, int]:
     Raises:
         AudioError: see `load`.
     """
-    path = os.fspath(path)
-    try:
-        # opening a pipe waits for its writer, for ever
-        if "://" not in path and not stat.S_ISREG(os.stat(path).st_mode):
-            raise AudioError(unusable(path, "it is not a regular file"))
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = file.read()
-    except (tf.errors.OpError, OSError) as error:
-        raise AudioError(unusable(path, f"it cannot be read ({error})")) from error
-    return decode_bytes(content, path)
+    with open_blocks(path, max_hours, on_doubt) as reader:
+        return _decode(reader)
 
 
-def decode_bytes(content: bytes, name: str) -> tuple[np.ndarray, int]:
-    """Decodes the bytes of one audio file; `name` is for messages.
+def decode_bytes(
+    content: bytes,
+    name: str,
+    *,
+    max_hours: float = MAX_HOURS_IN_MEMORY,
+    on_doubt: Callable[[str], None] = log_doubt,
+) -> tuple[np.ndarray, int]:
+    """Decodes the bytes of one audio file.
 
     The decoder is libsndfile on every stack; `decode_op` has the reasons.
+
+    Args:
+        content: the whole file.
+        name: for messages.
+        max_hours: see `load`.
+        on_doubt: see `load`.
 
     Returns:
         float32 [samples] (mono) and the sampling rate in Hz.
@@ -71,17 +99,50 @@ def decode_bytes(content: bytes, name: str) -> tuple[np.ndarray, int]:
     Raises:
         AudioError: see `load`.
     """
-    try:
-        header = headers.read_header(content)
-        rate, *parts = blocks.mono_blocks(io.BytesIO(header.stream), header.encoding)
-    except headers.BrokenAudio as error:
-        raise AudioError(unusable(name, str(error))) from error
-    return parts[0] if len(parts) == 1 else np.concatenate(parts), rate
+    content = Content.of_bytes(content)
+    return _decode(blocks.BlockReader(content, name, max_hours, on_doubt))
 
 
-def unusable(path: str, reason: str) -> str:
-    """The message of an `AudioError`; the reason reads "it ..."."""
-    return f"{path!r} must be a readable audio file, but {reason}."
+def duration(path: str, max_hours: float = blocks.MAX_HOURS) -> float:
+    """How long a file is, by the reader that training uses.
+
+    Only the file's structure is read, unless its claims are implausible: then
+    its samples are counted.
+
+    Args:
+        path: see `load`.
+        max_hours: see `open_blocks`.
+
+    Returns:
+        seconds.
+
+    Raises:
+        AudioError: see `load`.
+    """
+    with open_blocks(path, max_hours, lambda doubt: None) as reader:
+        return reader.count_samples() / reader.sample_rate
+
+
+def _decode(reader: blocks.BlockReader) -> tuple[np.ndarray, int]:
+    reader.check_length()
+    return _hold(reader.mono()), reader.sample_rate
+
+
+def _hold(pieces: Iterable[np.ndarray]) -> np.ndarray:
+    """One array of all pieces; they are not held beside it."""
+    pieces = iter(pieces)
+    held, length = next(pieces), None
+    for piece in pieces:
+        if length is None:
+            length, held = len(held), held.copy()
+        if length + len(piece) > len(held):
+            # moves pages instead of copying them
+            held.resize(length + max(len(piece), length // 4), refcheck=False)
+        held[length : length + len(piece)] = piece
+        length += len(piece)
+    if length is not None:
+        held.resize(length, refcheck=False)
+    return held
 
 
 def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from byola_tf.audio import blocks, headers
-from byola_tf.audio.decoding import AudioError, decode_bytes, unusable
+from byola_tf.audio.content import AudioError, unusable
+from byola_tf.audio.decoding import decode_bytes
 
 _ONE_SAMPLE_WAV = (
     b"RIFF&\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0@\x1f\0\0\x80>\0\0\2\0\x10\0data\2\0\0\0\0\0"

@@ -1,214 +1,263 @@
-"""The chain of frames of an MP3 file (ISO 11172-3 and 13818-3, layer III).
+"""The chain of frames that an MP3 file is (ISO 11172-3 and 13818-3, layer III).
 
 libsndfile takes the length of an MP3 from the Xing header in its first frame
 and guesses it where there is none: measured with libsndfile 1.2.2, it then
 returns a third of a file of variable bit rate, without a word. Here the frames
-are counted, which also shows truncation and damage, and the bytes are given a
-header that agrees with the count.
+are counted, and the bytes are given a header that agrees with the count.
+
+The traps of such files:
+
+- A frame is known by 11 bits of its header, which pictures in tags hold too. So
+  a file may begin anywhere that several frames follow each other.
+- The size of an ID3 tag may be wrong, and tags stand before, between and behind.
+- The first frame may be a header (Xing, Info, VBRI) that holds no sound. Its
+  count is of frames, with or without itself.
+- Files are cut inside a frame at either end, and joined to others.
 """
 
 import dataclasses
-import functools
 import re
 import struct
 
-_BIT_RATES = {  # kbit/s by version (1: MPEG-1, 2: MPEG-2 and 2.5)
-    1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_SAMPLE_RATES = (44100, 48000, 32000)  # MPEG-1; MPEG-2 halves and 2.5 quarters them
-_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"3DI")  # may follow the frames
+from byola_tf.audio import mp3_frames
+from byola_tf.audio.claims import Header
+from byola_tf.audio.content import BrokenAudio, Content, Piece, in_memory
+from byola_tf.audio.mp3_frames import Frame
+
+_SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
+_CHAIN = 4  # frames in a row are no accident
+_MOST_TAGS = 10_000
+_SEARCHED_BYTES = 16 * 2**20  # for the first frame: tags hold pictures
+
+
+class NoFrames(BrokenAudio):
+    """Bytes without a frame of MP3."""
 
 
 @dataclasses.dataclass(frozen=True)
-class _Frame:
-    """What the four bytes of a frame header say."""
-
-    size: int  # bytes
-    samples: int
-    sample_rate: int
-    num_channels: int
-    tag_position: int  # of "Xing" inside the frame
-
-
-@dataclasses.dataclass(frozen=True)
-class Frames:
-    """The audio of an MP3 file.
+class _Run:
+    """Frames of one rate and channel count, one after the other.
 
     Attributes:
-        sample_rate: Hz.
-        num_channels: 1 or 2.
-        num_frames: audio frames, the header frame not counted.
-        damage: what is wrong with the chain of frames, "" when nothing is.
-        is_exact: whether the file has a header with encoder delay that agrees
-            with the count, and nothing around its frames but simple tags.
+        first: the first frame, a header frame that libsndfile uses included.
+        spans: from where to where there are frames; tags lie between.
+        num_frames: frames with sound.
+        count: what its header says of that, 0 without one.
+        has_xing: whether its first frame is such a header.
+        has_delay: whether that holds the encoder's delay.
     """
 
-    sample_rate: int
-    num_channels: int
+    first: Frame
+    spans: list[tuple[int, int]]
     num_frames: int
-    damage: str
-    is_exact: bool
-    _content: bytes
-    _spans: list[tuple[int, int]]
-    _has_xing: bool
+    count: int
+    has_xing: bool
+    has_delay: bool
 
-    def exact_stream(self) -> bytes:
+    @property
+    def is_cut(self) -> bool:
+        """Whether frames are missing; some encoders count the header frame too."""
+        return self.num_frames < self.count - 1
+
+    def stream(self, content: Content) -> list[Piece]:
         """The frames alone, behind a header frame with their number."""
-        frames = [self._content[start:end] for start, end in self._spans]
-        header = frames[0][:4]
-        if not self._has_xing:
-            frames.insert(0, _make_header_frame(header))
-        stream = bytearray().join(frames)
-        tag = _read_header(header).tag_position
-        (flags,) = struct.unpack_from(">I", stream, tag + 4)
-        struct.pack_into(">I", stream, tag + 8, self.num_frames)
+        (start, _), *_ = self.spans
+        spans = list(self.spans)
+        if self.has_xing:
+            header = bytearray(content[start : start + self.first.size])
+            spans[0] = (start + self.first.size, spans[0][1])
+        else:
+            header = mp3_frames.make_header_frame(content[start : start + 4])
+        tag = self.first.tag_position
+        total = len(header) + sum(stop - start for start, stop in spans)
+        (flags,) = struct.unpack_from(">I", header, tag + 4)
+        struct.pack_into(">I", header, tag + 8, self.num_frames)
         if flags & 2:
-            struct.pack_into(">I", stream, tag + 12, len(stream))
-        return bytes(stream)
+            struct.pack_into(">I", header, tag + 12, min(total, 0xFFFFFFFF))
+        return [in_memory(bytes(header)), *((content, *span) for span in spans)]
 
 
-def find_frames(content: bytes) -> Frames | None:
+def read(content: Content, start: int, stop: int) -> Header:
     """Follows the frames of an MP3 file from the first to the last.
 
     Args:
-        content: the whole file, tags included.
+        content: the whole file.
+        start: where it begins, tags included.
+        stop: where it ends.
 
-    Returns:
-        the frames, None when the file does not begin with one.
+    Raises:
+        BrokenAudio: there are no frames, or there is something else between.
     """
-    position = 0
-    while size := id3_size(content, position):
-        position += size
-    tags_end = position
-    position = _skip_zeros(content, position)
-    first = _read_header(content[position : position + 4])
-    if first is None:
-        return None
-    has_xing, count, has_delay = _read_xing(content, position, first)
+    tags_end = _skip_tags(content, start, stop)
+    begin = _first_frame(content, start, tags_end, stop)
+    if begin is None:
+        raise NoFrames("it has no MP3 frames")
+    runs, rest = [], begin
+    while not runs or _is_chain(content, rest, stop):
+        run, rest = _read_run(content, rest, stop)
+        runs.append(run)
+    rates = sorted({run.first.sample_rate for run in runs})
+    if len(rates) > 1:
+        raise BrokenAudio(f"it joins MP3s of {rates} Hz: split it")
+    doubts = _doubts_at_start(content, begin, tags_end)
+    doubts += _doubts_at_end(content, runs, rest, stop)
+    runs = [run for run in runs if run.num_frames]
+    if not runs:
+        raise BrokenAudio("it has no samples")
+    is_plain = (
+        len(runs) == 1
+        and runs[0].has_delay
+        and runs[0].num_frames == runs[0].count
+        and runs[0].spans == [(tags_end, rest)]
+        and start == 0
+        and rest in (len(content), len(content) - 128)
+        and not doubts
+    )
+    first = runs[0].first
+    streams = [run.stream(content) for run in runs]
+    return Header(
+        "mp3", first.sample_rate, first.num_channels, None, streams, is_plain, doubts
+    )
+
+
+def starts(content: Content, start: int) -> bool:
+    """Whether frames begin at `start`, behind nothing but tags."""
+    tags_end = _skip_tags(content, start, len(content))
+    begin = content.skip_zeros(tags_end)
+    return _is_followed(content, begin, len(content))
+
+
+def _first_frame(content: Content, start: int, tags_end: int, stop: int) -> int | None:
+    """Where the frames begin: behind the tags, or where several follow each other."""
+    begin = content.skip_zeros(tags_end)
+    if _is_followed(content, begin, stop):
+        return begin
+    # inside a tag too: its size may be wrong
+    return _find_chain(content, start, min(stop, start + _SEARCHED_BYTES), stop)
+
+
+def _is_followed(content: Content, position: int, stop: int) -> bool:
+    """Whether a frame stands here, and another frame, a tag or the end behind it."""
+    frame = mp3_frames.read_header(content[position : position + 4])
+    if frame is None or position + frame.size > stop:
+        return False
+    behind = content.skip_zeros(position + frame.size)
+    following = content[behind : behind + 12]
+    is_frame = mp3_frames.read_header(following[:4]) is not None
+    return (
+        is_frame
+        or len(following) < 4
+        or following.startswith((b"ID3", *mp3_frames.TAGS))
+    )
+
+
+def _find_chain(content: Content, start: int, last: int, stop: int) -> int | None:
+    """The first position in [start, last) from which several frames follow."""
+    while start < last:
+        block = content[start : min(start + 2**16, last) + 1]
+        for match in _SYNC.finditer(block):
+            if _is_chain(content, start + match.start(), stop):
+                return start + match.start()
+        start += 2**16
+    return None
+
+
+def _is_chain(content: Content, position: int, stop: int) -> bool:
+    """Whether so many frames follow each other that they are no accident.
+
+    At the end of the file fewer do.
+    """
+    first, length = None, 0
+    while length < _CHAIN and position < stop:
+        frame = mp3_frames.read_header(content[position : position + 4])
+        if frame is None or (first and not frame.is_like(first)):
+            return False
+        first = first or frame
+        if position + frame.size > stop:
+            return length > 1
+        position += frame.size
+        length += 1
+    return length > 0
+
+
+def _read_run(content: Content, position: int, stop: int) -> tuple[_Run, int]:
+    """Reads frames that are alike; also returns where they end."""
+    first = mp3_frames.read_header(content[position : position + 4])
+    has_xing, count, has_delay = mp3_frames.read_xing(content, position, first)
     has_other = content[position + 36 : position + 40] == b"VBRI"
     if has_other or (has_xing and not count):
         position += first.size  # a header frame that libsndfile cannot use
-        has_xing = False
-
-    spans, num_frames, rest = _follow(content, position, first)
-    num_frames -= has_xing
-    damage = _damage(content, rest, num_frames, count if has_xing else 0)
-    is_exact = (
-        has_delay
-        and num_frames == count
-        and len(spans) == 1
-        and spans[0][0] == tags_end
-        and (rest == len(content) or rest + 128 == len(content))
-    )
-    return Frames(
-        first.sample_rate,
-        first.num_channels,
-        num_frames,
-        damage,
-        is_exact,
-        content,
-        spans,
-        has_xing,
-    )
+        has_xing, count = False, 0
+    spans, num_frames = _follow(content, position, stop, first)
+    run = _Run(first, spans, num_frames - has_xing, count, has_xing, has_delay)
+    return run, spans[-1][1]
 
 
-def id3_size(content: bytes, position: int) -> int:
-    """Bytes that an ID3v2 tag takes at `position`, 0 when there is none."""
-    if content[position : position + 3] != b"ID3":
-        return 0
-    if len(content) < position + 10:
-        return 0
-    flags, *sizes = content[position + 5 : position + 10]
-    if any(size > 127 for size in sizes):
-        return 0
-    size = int("".join(f"{size:07b}" for size in sizes), 2)
-    return size + (20 if flags & 0x10 else 10)  # with a footer or without
-
-
-@functools.lru_cache(4096)
-def _read_header(header: bytes) -> _Frame | None:
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
-        return None  # no sync, or not layer III
-    version = header[1] >> 3 & 3  # 3: MPEG-1, 2: MPEG-2, 0: MPEG-2.5
-    bit_rate, rate = header[2] >> 4, header[2] >> 2 & 3
-    if version == 1 or bit_rate in (0, 15) or rate == 3:
-        return None
-    is_first, is_mono = version == 3, header[3] >> 6 == 3
-    sample_rate = _SAMPLE_RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
-    samples = 1152 if is_first else 576
-    bits = _BIT_RATES[1 if is_first else 2][bit_rate] * 1000
-    size = samples // 8 * bits // sample_rate + (header[2] >> 1 & 1)
-    side_information = (17 if is_mono else 32) if is_first else (9 if is_mono else 17)
-    channels = 1 if is_mono else 2
-    return _Frame(size, samples, sample_rate, channels, 4 + side_information)
-
-
-def _read_xing(content: bytes, position: int, frame: _Frame) -> tuple[bool, int, bool]:
-    """Whether there is a Xing header, its count of frames, whether it has a delay."""
-    tag = content[position + frame.tag_position : position + frame.size]
-    if tag[:4] not in (b"Xing", b"Info") or len(tag) < 12:
-        return False, 0, False
-    flags, count = struct.unpack_from(">II", tag, 4)
-    # frames, bytes, seek table, quality; then the encoder's name and delay
-    fields = ((1, 4), (2, 4), (4, 100), (8, 4))
-    encoder = 8 + sum(size for bit, size in fields if flags & bit)
-    has_delay = tag[encoder : encoder + 1] not in (b"", b"\0")
-    return True, count if flags & 1 else 0, has_delay
-
-
-def _follow(content: bytes, position: int, first: _Frame):
+def _follow(content: Content, position: int, stop: int, first: Frame):
     """Walks frames like `first`, and tags between them.
 
     Returns:
-        spans of bytes that are frames, number of frames, end of the last one.
+        spans of bytes that are frames, number of frames.
     """
-    kind = first.sample_rate, first.num_channels
     spans, num_frames, start = [], 0, position
-    while position < len(content):
-        frame = _read_header(content[position : position + 4])
-        if frame and (frame.sample_rate, frame.num_channels) == kind:
-            if position + frame.size > len(content):
+    while position < stop:
+        frame = mp3_frames.read_header(content[position : position + 4])
+        if frame and frame.is_like(first):
+            if position + frame.size > stop:
                 break
             position += frame.size
             num_frames += 1
             continue
-        tag = id3_size(content, position)
-        if content[position : position + 3] == b"TAG":
-            tag = 128
-        if not tag or position + tag >= len(content):
+        tag = mp3_frames.tag_size(content, position)
+        if not tag or position + tag >= stop:
             break
+        if len(spans) == _MOST_TAGS:
+            raise BrokenAudio(f"it has more than {_MOST_TAGS} tags")
         spans.append((start, position))
         position = start = position + tag
     spans.append((start, position))
-    return spans, num_frames, position
+    return spans, num_frames
 
 
-def _damage(content: bytes, rest: int, num_frames: int, count: int) -> str:
-    """Says what is wrong at `rest`, the end of the last frame."""
-    if num_frames and count and num_frames >= count:
-        return ""
-    is_end = _skip_zeros(content, rest) == len(content)
-    if is_end or content.startswith(_TAGS, rest):
-        # some encoders count the header frame too
-        if not num_frames or num_frames < count - 1:
-            return f"it is truncated: {num_frames} of {count} MP3 frames"
-        return ""
-    if _read_header(content[rest : rest + 4]):
-        return "it is truncated inside an MP3 frame"
-    return f"it is damaged at byte {rest}: no MP3 frame"
+def _doubts_at_start(content: Content, begin: int, tags_end: int) -> tuple[str, ...]:
+    if content.skip_zeros(tags_end) == begin:
+        return ()
+    return (f"its MP3 frames begin at byte {begin} only: its beginning may be missing",)
 
 
-def _skip_zeros(content: bytes, position: int) -> int:
-    return re.compile(rb"\0*").match(content, position).end()
+def _doubts_at_end(
+    content: Content, runs: list[_Run], rest: int, stop: int
+) -> tuple[str, ...]:
+    """Judges what stands at `rest`, the end of the last frame.
+
+    Raises:
+        BrokenAudio: frames go on behind it: something is lost in the middle.
+    """
+    after = content.skip_zeros(rest)
+    while (tag := mp3_frames.tag_size(content, after)) and after + tag <= stop:
+        after = content.skip_zeros(after + tag)
+    if _find_chain(content, after, stop, stop) is not None:
+        raise BrokenAudio(f"it is damaged at byte {rest}: no MP3 frame")
+    doubts = tuple(
+        f"it may be truncated: {run.num_frames} of {run.count} MP3 frames"
+        for run in runs
+        if run.is_cut
+    )
+    is_complete = all(run.count and run.num_frames >= run.count for run in runs)
+    if doubts or is_complete or after >= stop:
+        return doubts
+    if content[after : after + 12].startswith((b"ID3", *mp3_frames.TAGS)):
+        return ()
+    if mp3_frames.read_header(content[after : after + 4]):
+        return ("it may be truncated: it ends inside an MP3 frame",)
+    return (f"its last {stop - after} bytes are no MP3 frames: its end may be missing",)
 
 
-def _make_header_frame(header: bytes) -> bytearray:
-    """A silent frame that holds the number of frames and bytes."""
-    # no checksum, the highest bit rate so that there is room, no padding
-    header = bytes([header[0], header[1] | 1, header[2] & 0x0D | 14 << 4, header[3]])
-    frame = _read_header(header)
-    made = bytearray(frame.size)
-    made[:4] = header
-    struct.pack_into(">4sI", made, frame.tag_position, b"Xing", 3)
-    return made
+def _skip_tags(content: Content, position: int, stop: int) -> int:
+    """The end of the tags in front."""
+    for _ in range(_MOST_TAGS):
+        tag = mp3_frames.tag_size(content, position)
+        if not tag or position + tag >= stop:
+            return position
+        position += tag
+    raise BrokenAudio(f"it has more than {_MOST_TAGS} tags")

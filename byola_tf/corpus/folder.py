@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import soundfile
 import tensorflow as tf
 
-from byola_tf import files, parallel
+from byola_tf import audio, files, parallel
 from byola_tf.config import Config, DataConfig
 from byola_tf.corpus import block, crops, recording
 from byola_tf.errors import UserError
@@ -17,7 +16,6 @@ from byola_tf.progress import Progress
 
 _SAMPLED_FILES = 200
 _HELD_SAMPLES = 1 << 22  # of a recording that waits for its turn
-_LONGEST_S_A_BYTE = 1 / 500  # of sound that is compressed to 4 kbit/s
 
 logger = logging.getLogger(__name__)
 
@@ -111,18 +109,11 @@ def estimate_samples(paths: list[str], sample_rate: int) -> int:
 
 def _estimate_samples(path: str, sample_rate: int) -> float:
     try:
-        if "://" in path:
-            size = tf.io.gfile.stat(path).length
-        else:
-            size = os.stat(path).st_size
-    except (tf.errors.OpError, OSError):
-        return 0.0
-    try:
-        seconds = soundfile.info(path).duration
-    except (soundfile.SoundFileError, RuntimeError, TypeError, OSError):
-        return size / 2  # a bad file, or a remote one: as if of 16-bit samples
-    # a header may promise anything, or nothing: 2**63 - 1 samples is "unknown"
-    return min(seconds, size * _LONGEST_S_A_BYTE) * sample_rate
+        if "://" in path:  # reading it would take long
+            return tf.io.gfile.stat(path).length / 2
+        return audio.duration(path) * sample_rate
+    except (audio.AudioError, tf.errors.OpError):
+        return 0.0  # a bad file
 
 
 def decode_all(

@@ -1,14 +1,10 @@
 """One recording as a corpus keeps it: mono int16 at one rate, in bounded memory."""
 
-import os
-import stat
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from byola_tf import audio
-from byola_tf.audio import blocks, headers
 
 
 def samples(path: str, sample_rate: int, max_hours: float) -> Iterator[np.ndarray]:
@@ -27,27 +23,9 @@ def samples(path: str, sample_rate: int, max_hours: float) -> Iterator[np.ndarra
     Raises:
         UserError: while iterating: the file is unusable, or longer than `max_hours`.
     """
-    rate, parts = _open(path)
-    first = None
-    limit = max_hours * 3600 * rate
-
-    def checked():
-        nonlocal first
-        count = 0
-        for part in parts:
-            first = part[:1] if first is None else first
-            count += len(part)
-            if count > limit:
-                reason = f"it is longer than max_hours ({max_hours:g} h)"
-                raise audio.AudioError(audio.unusable(path, reason))
-            yield part
-
-    length = 0
-    for part in blocks.resample_blocks(checked(), rate, sample_rate):
-        length += len(part)
-        yield audio.to_pcm16(part)
-    if not length:  # as `audio.resample`: one sample at least
-        yield audio.to_pcm16(first)
+    with audio.open_blocks(path, max_hours) as reader:
+        for part in reader.resampled(sample_rate):
+            yield audio.to_pcm16(part)
 
 
 def begin(
@@ -104,32 +82,3 @@ def span(
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _open(path: str):
-    try:
-        # opening a pipe waits for its writer, for ever
-        if "://" not in path and not stat.S_ISREG(os.stat(path).st_mode):
-            raise audio.AudioError(audio.unusable(path, "it is not a regular file"))
-        if "://" in path:
-            waveform, rate = audio.decode(path)
-            return rate, iter([waveform])
-        rate, parts = blocks.open_mono(path)
-    except (tf.errors.OpError, OSError, ValueError) as error:
-        if isinstance(error, audio.AudioError):
-            raise
-        reason = (
-            str(error)
-            if isinstance(error, headers.BrokenAudio)
-            else f"it cannot be read ({error})"
-        )
-        raise audio.AudioError(audio.unusable(path, reason)) from error
-    return rate, _named(path, parts)
-
-
-def _named(path: str, parts) -> Iterator[np.ndarray]:
-    """Gives the file's name to what goes wrong in the middle."""
-    try:
-        yield from parts
-    except headers.BrokenAudio as error:
-        raise audio.AudioError(audio.unusable(path, str(error))) from error

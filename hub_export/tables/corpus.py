@@ -70,7 +70,9 @@ class Summary:
         embedding_size: length of a vector.
         audio_seconds: duration of the files.
         errors: path -> reason of the files left out.
+        doubts: path -> what may be missing of the files read.
         num_resumed: files that an interrupted run had finished.
+        left_out: a sentence about files of other endings, or "".
     """
 
     num_rows: int
@@ -78,7 +80,9 @@ class Summary:
     embedding_size: int
     audio_seconds: float
     errors: dict[str, str]
+    doubts: dict[str, str]
     num_resumed: int
+    left_out: str
 
 
 def embed_corpus(
@@ -110,7 +114,8 @@ def embed_corpus(
     options = options or Options()
     options.check()
     writing.check_format(output)
-    paths = audio.find_files(pattern)
+    found = audio.find(pattern)
+    paths = found.paths
     os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
     with ownership.owned(output, "`--output`"):
         embedder = _open(model, options)
@@ -121,10 +126,10 @@ def embed_corpus(
         for _ in progress(made, num_missing, "embedding"):
             pass
         num_resumed = len(paths) - num_missing
-        summary = _summarize(parts, embedder, options, num_resumed)
+        summary = _summarize(parts, embedder, options, num_resumed, found.left_out)
         if summary.num_files:
             writing.write(output, _table(parts, model, embedder))
-            writing.write_errors(output, summary.errors)
+            writing.write_errors(output, summary.errors | summary.doubts)
         shutil.rmtree(f"{output}.parts")
     if not summary.num_files:
         raise UserError(
@@ -203,23 +208,25 @@ def _embed_group(
         elif recording.waveform is not None:
             writer.add(*next(rows))
             seconds = len(recording.waveform) / maker.sample_rate
-            yield writer.finish(recording.path, seconds)
+            yield writer.finish(recording.path, seconds, recording.doubts)
         else:
             yield _embed_long(recording.path, maker, writer)
 
 
 def _embed_long(path: str, maker: RowMaker, writer: PartWriter) -> FileRows:
-    seconds = 0.0
+    seconds, doubts = 0.0, []
     try:
-        blocks = reading.blocks(path, maker.sample_rate)
+        blocks = reading.blocks(path, maker.sample_rate, doubts.append)
         for rows, seconds in maker.of_blocks(blocks):  # noqa: B007
             writer.add(*rows)
     except UserError as error:  # damaged further on
         return writer.fail(path, str(error))
-    return writer.finish(path, seconds)
+    return writer.finish(path, seconds, doubts)
 
 
-def _summarize(parts, embedder, options: Options, num_resumed: int) -> Summary:
+def _summarize(
+    parts, embedder, options: Options, num_resumed: int, left_out: str
+) -> Summary:
     found = [entry for part in parts for entry in part.files]
     errors = {entry.path: entry.error for entry in found if entry.error}
     return Summary(
@@ -228,7 +235,9 @@ def _summarize(parts, embedder, options: Options, num_resumed: int) -> Summary:
         _num_units(embedder, options),
         sum(entry.seconds for entry in found),
         errors,
+        {entry.path: entry.doubt for entry in found if entry.doubt},
         num_resumed,
+        left_out,
     )
 
 

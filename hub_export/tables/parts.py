@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -38,12 +38,14 @@ class FileRows:
         num_rows: rows it has in the table.
         seconds: its length.
         error: why it has none, or "".
+        doubt: why rows may be missing, or "".
     """
 
     path: str
     num_rows: int = 0
     seconds: float = 0.0
     error: str = ""
+    doubt: str = ""
 
 
 class Part:
@@ -141,10 +143,10 @@ class PartWriter:
         self._file.write(content)
         self.checksum = zlib.crc32(content, self.checksum)
 
-    def finish(self, path: str, seconds: float) -> FileRows:
+    def finish(self, path: str, seconds: float, doubts: Iterable[str]) -> FileRows:
         """Ends the present recording; returns what is known of it."""
         num_rows = (self._file.tell() - self._start) // self._dtype.itemsize
-        return self._end(FileRows(path, num_rows, seconds))
+        return self._end(FileRows(path, num_rows, seconds, doubt=" ".join(doubts)))
 
     def fail(self, path: str, reason: str) -> FileRows:
         """Takes back the rows of a recording that turned out to be unusable."""

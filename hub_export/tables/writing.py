@@ -65,12 +65,12 @@ def write(path: str, table: Table) -> None:
 
 
 def error_path(output: str) -> str:
-    """Where the files that were left out are listed."""
+    """Where the files that were left out, or are doubtful, are listed."""
     return f"{output}.errors.csv"
 
 
 def write_errors(output: str, errors: dict[str, str]) -> None:
-    """Lists path and reason of the files that were left out, or removes the list."""
+    """Lists path and reason of files left out or doubtful, or removes the list."""
     path = error_path(output)
     if not errors:
         files.recover(path)

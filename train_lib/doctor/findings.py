@@ -195,6 +195,14 @@ def _checks() -> list[_Rule]:
 
     return [
         _Rule(
+            "doubtful",
+            CHECK,
+            "Perhaps incomplete",
+            lambda m: bool(m.doubt),
+            lambda m: m.doubt,
+            "may be incomplete or {has} a wrong header: training uses what decodes.",
+        ),
+        _Rule(
             "unscaled",
             CHECK,
             "Beyond full scale",

@@ -1,24 +1,17 @@
 """One file's measurements, taken in one pass."""
 
+import contextlib
 import dataclasses
 import hashlib
-import io
-import mmap
-import os
-import re
-import stat
 
 import numpy as np
-import soundfile
-import tensorflow as tf
 
 from byola_tf import audio
-from byola_tf.audio import headers
+from byola_tf.audio import blocks, content
 from train_lib.doctor import instruments
 
 SILENCE_DB = -60.0
-_SMALL_FILE = 4 * 2**20  # bytes; smaller files are read whole, unasked
-_LARGE_DECODED = 64 * 2**20  # bytes of float32; larger files are read in pieces
+_HASHED_BYTES = 2**20  # at a time
 
 
 @dataclasses.dataclass(slots=True)
@@ -29,6 +22,7 @@ class Measurement:
         path: the file.
         fault: "" when training can use it, else "broken" or "non_finite".
         reason: why it cannot be used, in words.
+        doubt: what may be missing of it, in words.
         bytes: size of the file.
         container: "WAV", "FLAC", "OGG", "MP3", ...
         subtype: "PCM_16", "FLOAT", "VORBIS", ...
@@ -51,6 +45,7 @@ class Measurement:
     path: str
     fault: str = ""
     reason: str = ""
+    doubt: str = ""
     bytes: int = 0
     container: str = ""
     subtype: str = ""
@@ -74,95 +69,38 @@ class Measurement:
         return not self.fault and self.loudest_frame_db < SILENCE_DB
 
 
-def measure(path: str) -> Measurement:
+def measure(path: str, max_hours: float = audio.MAX_HOURS) -> Measurement:
     """Measures one file; a file that cannot be used is no error.
 
-    Whether it can be used, and the mono mix, come from the decoder that
-    training uses. Large local files are read in pieces by the same rules.
+    Args:
+        path: the file.
+        max_hours: a longer file counts as broken.
+
+    Returns:
+        measurements by the reader that training uses, in bounded memory.
     """
-    result = Measurement(path)
+    result, doubts = Measurement(path), []
     try:
-        # opening a pipe waits for its writer, for ever
-        if "://" not in path and not stat.S_ISREG(os.stat(path).st_mode):
-            raise audio.AudioError("it is not a regular file")
-        if _is_large(path):
-            _measure_in_pieces(result)
-        else:
-            _measure_whole(result)
-    except (tf.errors.OpError, OSError) as error:
-        result.fault, result.reason = "broken", f"it cannot be read ({error})"
-    except audio.AudioError as error:
-        result.fault = result.fault or "broken"
+        with contextlib.closing(content.open_content(path)) as opened:
+            result.bytes, result.file_hash = len(opened), _hash(opened)
+            reader = blocks.BlockReader(opened, path, max_hours, doubts.append)
+            meter = _Meter(result, reader)
+            for mono, channels in reader.mono_and_channels(meter.piece):
+                meter.update(mono, channels)
+        meter.finish()
+    except (audio.AudioError, content.BrokenAudio) as error:
+        is_number = not isinstance(error.__cause__, blocks.NotFiniteAudio)
+        result.fault = "broken" if is_number else "non_finite"
         result.reason = _reason(str(error), path)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        result.fault = "broken"
-        result.reason = _reason(f"it does not decode ({error})", path)
+    result.doubt = "; ".join(_reason(doubt, path) for doubt in doubts)
     return result
 
 
-def _is_large(path: str) -> bool:
-    if not os.path.isfile(path) or os.path.getsize(path) < _SMALL_FILE:
-        return False
-    try:
-        info = soundfile.info(path)
-    except (soundfile.SoundFileError, RuntimeError):
-        return False
-    return info.frames * info.channels * 4 > _LARGE_DECODED
-
-
-def _measure_whole(result: Measurement) -> None:
-    with tf.io.gfile.GFile(result.path, "rb") as file:
-        content = file.read()
-    result.bytes = len(content)
-    result.file_hash = hashlib.blake2b(content, digest_size=16).hexdigest()
-    try:
-        mono, _ = audio.decode_bytes(content, result.path)
-    except audio.AudioError:
-        if _has_non_finite(content):
-            result.fault = "non_finite"
-        raise
-    stream = headers.read_header(content).stream
-    with soundfile.SoundFile(io.BytesIO(stream)) as file:
-        meter = _Meter(result, file)
-        for start in range(0, len(mono), meter.piece):
-            piece = mono[start : start + meter.piece]
-            # one channel is its own mix: no need to decode it again
-            channels = (
-                piece[:, None]
-                if file.channels == 1
-                else file.read(len(piece), dtype="float32", always_2d=True)
-            )
-            meter.update(piece, channels)
-    meter.finish()
-
-
-def _measure_in_pieces(result: Measurement) -> None:
-    path = result.path
-    with open(path, "rb") as file:
-        result.bytes = os.path.getsize(path)
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-        result.file_hash = digest.hexdigest()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            # what is not compressed may be larger than memory: not copied
-            is_wav = content[:4] in (b"RIFF", b"RIFX", b"RF64")
-            try:
-                header = headers.read_header(content if is_wav else content[:])
-            except headers.BrokenAudio as error:
-                raise audio.AudioError(str(error)) from error
-            stream = path if is_wav else io.BytesIO(header.stream)
-            del header  # it holds the map
-    with soundfile.SoundFile(stream) as file:
-        meter = _Meter(result, file)
-        for channels in file.blocks(meter.piece, dtype="float32", always_2d=True):
-            if not np.isfinite(channels).all():
-                result.fault = "non_finite"
-                raise audio.AudioError("it has NaN or infinite samples")
-            meter.update(channels.mean(axis=1), channels)
-        if meter.samples < file.frames < 2**60:
-            raise audio.AudioError(
-                f"it is truncated: {meter.samples} of {file.frames} samples"
-            )
-    meter.finish()
+def _hash(opened: content.Content) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for start in range(0, len(opened), _HASHED_BYTES):
+        digest.update(opened[start : start + _HASHED_BYTES])
+    return digest.hexdigest()
 
 
 class _Meter:
@@ -173,15 +111,15 @@ class _Meter:
         samples: number of samples seen.
     """
 
-    def __init__(self, result: Measurement, file: soundfile.SoundFile):
-        result.container, result.subtype = file.format, file.subtype
-        result.sample_rate, result.channels = file.samplerate, file.channels
+    def __init__(self, result: Measurement, reader: audio.BlockReader):
+        result.container, result.subtype = reader.container, reader.subtype
+        result.sample_rate, result.channels = reader.sample_rate, reader.num_channels
         self._result = result
-        self._level = instruments.Level(file.samplerate, SILENCE_DB)
-        self._channels = instruments.Channels(file.subtype)
-        self._spectrum = instruments.Spectrum(file.samplerate, file.subtype)
-        self._hash = hashlib.blake2b(f"{file.samplerate}".encode(), digest_size=16)
-        self.piece = instruments.piece_length(file.samplerate)
+        self._level = instruments.Level(reader.sample_rate, SILENCE_DB)
+        self._channels = instruments.Channels(reader.subtype)
+        self._spectrum = instruments.Spectrum(reader.sample_rate, reader.subtype)
+        self._hash = hashlib.blake2b(f"{reader.sample_rate}".encode(), digest_size=16)
+        self.piece = instruments.piece_length(reader.sample_rate)
         self.samples = 0
 
     def update(self, mono: np.ndarray, channels: np.ndarray) -> None:
@@ -208,18 +146,8 @@ class _Meter:
         result.audio_hash = self._hash.hexdigest()
 
 
-def _has_non_finite(content: bytes) -> bool:
-    try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            return any(
-                not np.isfinite(block).all()
-                for block in file.blocks(2**18, dtype="float32")
-            )
-    except (soundfile.SoundFileError, RuntimeError):
-        return False
-
-
 def _reason(message: str, path: str) -> str:
-    """The part of the decoder's message that says why."""
-    message = message.removeprefix(f"{path!r} must be a readable audio file, but ")
-    return re.sub(r"Error opening <[^>]*>: ", "", message).rstrip(".")
+    """The part of the reader's message that says why."""
+    for beginning in (audio.unusable(path, ""), audio.doubtful(path, "")):
+        message = message.removeprefix(beginning.rstrip("."))
+    return message.rstrip(".")

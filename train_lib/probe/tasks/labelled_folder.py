@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-import soundfile
 
 from byola_tf import audio, files
 from byola_tf.errors import UserError
@@ -186,8 +185,8 @@ def median_seconds(paths: Sequence[str], flag: str = "audio") -> float:
     durations = []
     for index in rng.permutation(len(paths))[:_TIMED_FILES]:
         try:
-            durations.append(soundfile.info(paths[index]).duration)
-        except (soundfile.SoundFileError, RuntimeError, OSError):
+            durations.append(audio.duration(paths[index]))
+        except audio.AudioError:
             continue  # the decoder counts and lists the broken files
     if not durations:
         raise UserError(

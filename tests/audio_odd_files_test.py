@@ -1,0 +1,270 @@
+"""What people do with sound files, and what the reader makes of it."""
+
+import os
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from byola_tf import audio
+from byola_tf.audio import blocks, content, graph, headers
+from tests import encoded, odd_audio
+
+ODDITIES = odd_audio.everything()
+RATE = 16_000
+
+
+@pytest.mark.newest_smoke
+@pytest.mark.parametrize("name", ODDITIES)
+def test_an_odd_file_is_read_or_refused_and_the_reason_is_true(name):
+    odd, doubts = ODDITIES[name], []
+    if odd.samples is None:
+        with pytest.raises(audio.AudioError, match="must be a readable audio") as error:
+            audio.decode_bytes(odd.content, name)
+        assert odd.says in str(error.value)
+        return
+    decoded = audio.decode_bytes(odd.content, name, on_doubt=doubts.append)
+    least, most = odd.samples
+    assert least <= len(audio.resample(*decoded, RATE)) <= most
+    assert bool(doubts) == bool(odd.says)
+    assert odd.says in " ".join(doubts)
+
+
+@pytest.mark.parametrize("name", ["cut.flac", "cut.wav", "cut.mp3", "cut.ogg"])
+def test_what_a_cut_file_still_holds_is_the_sound_itself(name):
+    container = name.removeprefix("cut.").upper()
+    sound = encoded.tones(num_samples=odd_audio.SAMPLES)
+    whole, _ = audio.decode_bytes(encoded.encode(sound, container), "whole")
+    cut, _ = audio.decode_bytes(ODDITIES[name].content, name)
+    np.testing.assert_array_equal(cut, whole[: len(cut)])
+
+
+@pytest.mark.parametrize("name", ODDITIES)
+def test_duration_is_what_is_read(name, tmp_path):
+    odd, path = ODDITIES[name], str(tmp_path / name)
+    (tmp_path / name).write_bytes(odd.content)
+    if odd.samples is None:
+        with pytest.raises(audio.AudioError):
+            audio.load(path, RATE)
+    else:
+        seconds = len(audio.load(path, RATE)) / RATE
+        assert audio.duration(path) == pytest.approx(seconds, abs=0.08)
+
+
+def test_odd_files_give_the_graph_no_plain_header():
+    for name, odd in ODDITIES.items():
+        if odd.says and name != "nan.wav":  # the graph tests the samples itself
+            try:
+                assert not headers.read_header(odd.content).is_plain, name
+            except headers.BrokenAudio:
+                pass
+    if graph._tensorflow_io_decoders():
+        for name in ("never_closed.wav", "joined.mp3", "cut.mp3", "mp3_inside.wav"):
+            waveform, _ = graph.decode_op(ODDITIES[name].content, name)
+            expected, _ = audio.decode_bytes(ODDITIES[name].content, name)
+            np.testing.assert_array_equal(waveform, expected)
+
+
+def test_a_stereo_file_joined_to_a_mono_one_has_both():
+    waveform, _ = audio.decode_bytes(ODDITIES["joined.mp3"].content, "joined.mp3")
+    mono, _ = audio.decode_bytes(
+        encoded.encode(encoded.tones(num_samples=odd_audio.SAMPLES), "MP3"), "mono"
+    )
+    np.testing.assert_array_equal(waveform[odd_audio.SAMPLES :], mono)
+
+
+def test_mp3s_of_two_rates_are_refused():
+    joined = b"".join(
+        encoded.encode(encoded.tones(rate=rate), "MP3", rate=rate)
+        for rate in (44_100, 22_050)
+    )
+    with pytest.raises(audio.AudioError, match=r"joins MP3s of \[22050, 44100\] Hz"):
+        audio.decode_bytes(joined, "x")
+
+
+def test_what_servers_and_editors_leave_is_named():
+    for start, reason in (
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"\x1aE\xdf\xa3" + bytes(9), "WebM: convert it with ffmpeg"),
+        (b"../.git/annex/objects/aa", "git annex get"),
+        (b"PK\x03\x04" + bytes(30), "a ZIP archive: unpack it"),
+    ):
+        with pytest.raises(audio.AudioError, match=reason):
+            audio.decode_bytes(start, "x")
+
+
+def test_a_header_of_a_server_in_front_of_ogg_and_flac():
+    for container in ("OGG", "FLAC", "WAV"):
+        whole, doubts = encoded.encode(encoded.tones(), container), []
+        front = b"HTTP/1.1 200 OK\r\n\r\n"
+        waveform, _ = audio.decode_bytes(front + whole, "x", on_doubt=doubts.append)
+        assert len(waveform) == 6000
+        assert "begins at byte 19 only" in doubts[0]
+
+
+@pytest.fixture
+def long_wav(tmp_path):
+    """Makes a sparse WAV of so many bytes of silence, and a last sample."""
+
+    def make(num_bytes, claimed, name="long.wav", channels=2, rate=48_000):
+        form = encoded.format_body(encoded.PCM, channels, 16, rate)
+        path = tmp_path / name
+        with open(path, "wb") as file:
+            if claimed is None:
+                sizes = struct.pack("<QQQI", num_bytes + 72, num_bytes, 0, 0)
+                file.write(b"RF64\xff\xff\xff\xffWAVE" + encoded.chunk(b"ds64", sizes))
+                claimed = 0xFFFFFFFF
+            else:
+                file.write(b"RIFF" + struct.pack("<I", claimed) + b"WAVE")
+            file.write(encoded.chunk(b"fmt ", form))
+            file.write(b"data" + struct.pack("<I", claimed))
+            file.seek(num_bytes - 2 * channels, os.SEEK_CUR)
+            file.write(b"\0\x40" * channels)
+        return str(path)
+
+    return make
+
+
+def test_recordings_above_4_gib_keep_their_length(long_wav):
+    size = 4_800_000_000
+    for claimed in (0xFFFFFFFF, size % 2**32, None):
+        assert audio.duration(long_wav(size, claimed)) == size / 192_000
+
+
+@pytest.mark.slow
+def test_a_recording_of_5_gb_that_ffmpeg_left_open_is_read_to_its_end(long_wav):
+    path = long_wav(4_800_000_000, 0xFFFFFFFF)
+    with audio.open_blocks(path) as reader:
+        total, last = 0, None
+        for block in reader.mono():
+            total, last = total + len(block), block[-1]
+    assert (total, last) == (1_200_000_000, 0.5)
+
+
+def test_a_day_of_sound_is_refused_before_it_fills_the_memory(long_wav, monkeypatch):
+    monkeypatch.setattr(blocks, "_BLOCK_FRAMES", 1 << 22)
+    path = long_wav(24 * 3600 * 192_000, None)
+    with pytest.raises(audio.AudioError, match=r"longer than max_hours \(0.1 h\): cut"):
+        audio.load(path, RATE, max_hours=0.1)
+    with audio.open_blocks(path) as reader:
+        assert reader.num_samples == 24 * 3600 * 48_000
+        assert len(next(reader.mono())) <= 1 << 22
+
+
+_LIMITED = """
+import resource, sys
+import numpy as np
+from byola_tf import audio
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[1:]:
+    try:
+        audio.load(path, 16_000)
+    except audio.AudioError as error:
+        assert "max_hours" in str(error), error
+    with audio.open_blocks(path) as reader:
+        sum(len(block) for block in reader.resampled(16_000))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_a_day_and_a_bomb_take_less_than_a_gigabyte(long_wav, tmp_path):
+    with soundfile.SoundFile(tmp_path / "bomb.flac", "w", 44_100, 8, "PCM_16") as file:
+        for _ in range(600):
+            file.write(np.zeros((1 << 18, 8), np.int16))
+    paths = [long_wav(24 * 3600 * 192_000, None), str(tmp_path / "bomb.flac")]
+    run = subprocess.run(
+        [sys.executable, "-c", _LIMITED, *paths],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(run.stdout) < 1000
+
+
+def test_a_long_recording_is_loaded_as_a_short_one(tmp_path):
+    sound = np.random.default_rng(0).normal(0, 0.1, (700_001, 2)).astype("f")
+    soundfile.write(tmp_path / "a.flac", sound, 44_100, "PCM_16")
+    decoded, rate = audio.decode(str(tmp_path / "a.flac"))
+    assert len(decoded) > blocks._BLOCK_FRAMES
+    loaded = audio.load(str(tmp_path / "a.flac"), RATE)
+    np.testing.assert_array_equal(loaded, audio.resample(decoded, rate, RATE))
+
+
+@pytest.mark.parametrize("size", [1_000, content.WHOLE_BYTES + 1])
+def test_a_file_that_is_rewritten_while_it_is_read_gives_a_message(tmp_path, size):
+    path = str(tmp_path / "x.wav")
+
+    def write(seed):
+        samples = np.random.default_rng(seed).integers(0, 9, size, "int16")
+        soundfile.write(path, samples, RATE, "PCM_16")
+
+    write(0)
+    with audio.open_blocks(path) as reader:
+        os.utime(path, ns=(1, 1))
+        with pytest.raises(audio.AudioError, match="was written to while it was read"):
+            list(reader.mono())
+
+
+def test_a_file_that_shrinks_while_it_is_read_gives_a_message(tmp_path):
+    path = str(tmp_path / "x.wav")
+    soundfile.write(path, np.zeros(content.WHOLE_BYTES), RATE, "PCM_16")
+    with audio.open_blocks(path) as reader:
+        pieces = reader.mono()
+        next(pieces)
+        os.truncate(path, 3_000_000)
+        with pytest.raises(audio.AudioError, match="became shorter while it was read"):
+            list(pieces)
+
+
+def test_no_file_is_mapped(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmap.mmap", None)  # as on a mount without shared maps
+    for name in ("whole.aif", "piped.flac", "cut.mp3", "arecord_pipe.wav"):
+        (tmp_path / name).write_bytes(ODDITIES[name].content)
+        with audio.open_blocks(str(tmp_path / name)) as reader:
+            assert sum(len(block) for block in reader.mono())
+
+
+def test_pipes_devices_and_folders_are_no_recordings(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    for path in (tmp_path / "pipe.wav", tmp_path, "/dev/zero", "/dev/stdin"):
+        for read in (audio.open_blocks, audio.decode, audio.duration):
+            with pytest.raises(audio.AudioError, match="not a regular file"):
+                read(str(path))
+
+
+def test_a_name_that_is_no_text_is_read(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")
+    soundfile.write(os.fsencode(path), np.zeros(800), RATE, format="WAV")
+    assert audio.find_files(str(tmp_path)) == [path]
+    assert len(audio.load(path, RATE)) == 800
+    assert audio.duration(path) == 0.05
+
+
+def test_millions_of_tags_and_chunks_are_refused_at_once(capfd):
+    mp3 = encoded.encode(encoded.tones(), "MP3")
+    wav = encoded.encode(encoded.tones(), "WAV")
+    tags = encoded.id3(0) * 1_000_000
+    chunks = encoded.chunk(b"junk", b"") * 1_000_000
+    for content_ in (tags + mp3, mp3 + tags + mp3):
+        with pytest.raises(audio.AudioError, match="more than 10000 tags"):
+            audio.decode_bytes(content_, "x")
+    with pytest.raises(audio.AudioError, match="more than 10000 chunks"):
+        audio.decode_bytes(wav[:12] + chunks + wav[12:], "x")
+    with pytest.raises(audio.AudioError, match="more than 1000 empty Ogg pages"):
+        audio.decode_bytes(odd_audio.empty_pages(2000), "x")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_doubt_is_logged_once(tmp_path, caplog):
+    path = str(tmp_path / "cut.wav")
+    (tmp_path / "cut.wav").write_bytes(ODDITIES["cut.wav"].content)
+    for _ in range(3):
+        audio.load(path, RATE)
+    assert sum("may be truncated" in record.message for record in caplog.records) <= 1
+    doubts = []
+    audio.load(path, RATE, on_doubt=doubts.append)
+    assert len(doubts) == 1 and path in doubts[0]
