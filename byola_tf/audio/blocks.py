@@ -6,13 +6,13 @@ hear the same and refuse the same.
 
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import soundfile
 import soxr
-from absl import logging
 
 from byola_tf.audio import headers
 from byola_tf.audio.content import (
@@ -26,6 +26,8 @@ from byola_tf.audio.content import (
     open_pieces,
     unusable,
 )
+
+logger = logging.getLogger(__name__)
 
 MAX_HOURS = 100.0  # of a file that is read in blocks
 _BLOCK_FRAMES = 1 << 19
@@ -43,7 +45,7 @@ class NotFiniteAudio(BrokenAudio):
 @functools.lru_cache(10_000)
 def log_doubt(message: str) -> None:
     """Logs what is doubtful about a file, once."""
-    logging.warning("%s", message)
+    logger.warning("%s", message)
 
 
 class BlockReader:
