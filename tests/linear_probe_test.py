@@ -340,7 +340,6 @@ class TestCache:
         assert decoded == 0
         assert again.folder == first.folder and again.folder.startswith(str(tmp_path))
         np.testing.assert_array_equal(first.features, again.features)
-        assert isinstance(again.features, np.memmap)
         for name in ("rows", "training", "testing"):
             np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
         assert first.statistics == again.statistics

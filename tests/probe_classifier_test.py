@@ -1,5 +1,8 @@
 """The linear classifier: optimiser, early stopping, many runs at a time."""
 
+import contextlib
+import os
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -378,18 +381,42 @@ def test_two_classes_work():
     np.testing.assert_array_equal(evaluation.confusion_matrix, [[150, 0], [0, 150]])
 
 
-@pytest.mark.parametrize("kept_bytes", [0, 2**29])
-def test_a_memory_map_gives_the_same_result(tmp_path, monkeypatch, kept_bytes):
-    monkeypatch.setattr(store, "_KEPT_MAP_BYTES", kept_bytes)
+def stored(folder, features):
+    """The same features as rows of a file."""
+    with contextlib.closing(store.EmbeddingWriter(str(folder))) as writer:
+        writer.append(features[:100])
+        writer.append(features[100:])
+    return store.open_rows(str(folder))
+
+
+def test_embeddings_larger_than_memory_give_the_same_result(tmp_path, monkeypatch):
     features, targets = blobs(spread=6.0)
-    np.save(tmp_path / "features.npy", features)
-    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    features = features.astype(np.float32)
+    np.testing.assert_array_equal(stored(tmp_path, features), features)
+    monkeypatch.setattr(store, "_HELD_BYTES", 0)
+    on_disk = stored(tmp_path, features)
+    assert isinstance(on_disk, store.StoredRows) and on_disk.shape == features.shape
+    for rows in ([5, 3, 3, 4, 299], [], slice(7, 90), features[:, 0] > 0):
+        np.testing.assert_array_equal(on_disk[rows], features[rows])
+    cubes = on_disk.reshape(300, -1, 2)
+    np.testing.assert_array_equal(cubes[[8, 2]], features.reshape(300, -1, 2)[[8, 2]])
     rows = np.arange(300)
     fold = tasks.Fold("split", rows[:200], None, rows[200:])
     assert (
-        protocol.evaluate(mapped, targets, [fold], seeds=[1]).runs
+        protocol.evaluate(on_disk, targets, [fold], seeds=[1]).runs
         == protocol.evaluate(features, targets, [fold], seeds=[1]).runs
     )
+
+
+def test_embeddings_that_are_cut_short_meanwhile_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_HELD_BYTES", 0)
+    features, _ = blobs()
+    on_disk = stored(tmp_path, features)
+    os.truncate(tmp_path / store.EMBEDDINGS, 500)
+    with pytest.raises(OSError, match="ends before"):
+        on_disk[:]
+    with pytest.raises(ValueError, match="too short"):
+        store.open_rows(str(tmp_path))
 
 
 def test_learning_rate_curve_is_validation_alone():

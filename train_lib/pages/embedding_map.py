@@ -43,7 +43,7 @@ def of_clips(features: np.ndarray, crops: np.ndarray, labels: np.ndarray) -> dic
     """Lays the clips of a task out, small enough for its result.
 
     Args:
-        features: float32 [crops, d]; may be a memory-mapped file, of which only
+        features: float32 [crops, d]; may be a file, of which only
             the shown rows are read.
         crops: int [clips], the row that stands for each clip.
         labels: int [clips].

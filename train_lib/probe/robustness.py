@@ -98,7 +98,7 @@ def measure(
         found = _embed_perturbed(
             folder, task, embedded, rows, opened, conditions, unit_seconds, progress
         )
-        features = np.load(os.path.join(folder, store.EMBEDDINGS), mmap_mode="r")
+        features = store.open_rows(folder)
         num_clean, num_clips = len(embedded.features), len(rows)
         task_rows = [embedded.rows, np.tile(embedded.rows[rows], len(conditions))]
         targets = task.targets(np.concatenate(task_rows))

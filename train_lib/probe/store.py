@@ -1,14 +1,15 @@
-"""Embeddings on disk: written as a stream, read as a memory map.
+"""Embeddings on disk: written as a stream, read by rows.
 
 float32, as the model gave them: a task of 300,000 clips in 3,072 dimensions is a
-file of 3.7 GB of which only the batches in use are in the memory of the process.
+file of 3.7 GB of which only the batches in use are in the memory of the process. It
+is not mapped: a map of a file that is cut short ends the process without a word.
 In float16 it would be half of that, but models whose features exceed 65,504
 exist, and a result should not depend on whether it came from a cache.
 """
 
 import dataclasses
+import itertools
 import json
-import mmap
 import os
 import zipfile
 
@@ -16,11 +17,12 @@ import numpy as np
 import platformdirs
 
 from byola_tf import normalize
+from byola_tf.corpus.local_file import LocalFile
 from train_lib.probe.tasks.tasks import Fold
 
 EMBEDDINGS = "embeddings.npy"
 _CROPS = "crops.npz"
-_KEPT_MAP_BYTES = 512 * 2**20
+_HELD_BYTES = 512 * 2**20  # of a file that is read whole
 
 
 @dataclasses.dataclass
@@ -28,7 +30,7 @@ class TaskEmbeddings:
     """Embeddings of the crops of a task.
 
     Attributes:
-        features: float32 [crops, d], a memory map.
+        features: float32 [crops, d], in memory or `StoredRows`.
         rows: int [crops], the task's row of each crop.
         training: int [task rows], the crop used to train and validate; -1
             where there is none.
@@ -37,10 +39,10 @@ class TaskEmbeddings:
             normalisation.
         skipped: reason by row, of the files that could not be used.
         folder: where they are cached; empty if they are not.
-        owner: what has to live as long as the memory map.
+        owner: what has to live as long as `features`.
     """
 
-    features: np.ndarray
+    features: "np.ndarray | StoredRows"
     rows: np.ndarray
     training: np.ndarray
     testing: np.ndarray
@@ -119,7 +121,7 @@ def read(folder: str) -> TaskEmbeddings | None:
                 index[name] for name in ("rows", "training", "testing", "facts")
             )
         facts = json.loads(str(facts))
-        features = np.load(os.path.join(folder, EMBEDDINGS), mmap_mode="r")
+        features = open_rows(folder)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     if features.ndim != 2 or len(features) != len(rows):
@@ -135,22 +137,86 @@ def read(folder: str) -> TaskEmbeddings | None:
     )
 
 
-def take(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Copies rows; those of a large memory map leave the process's memory again.
-
-    The system keeps what it read from the file in memory that is free, but a
-    process whose mapped pages add up to the whole file seems to need it.
+class StoredRows:
+    """Rows of a file, read as they are asked for; indexed like an array.
 
     Args:
-        features: [clips, d], in memory or mapped.
-        rows: int.
+        path: `.npy` file of float32.
+        offset: of its first row, bytes.
+        shape: [rows, ...].
+
+    Attributes:
+        shape: see above.
+        dtype: float32.
+        ndim: number of axes.
+
+    Raises:
+        ValueError: the file is too short.
     """
-    block = features[rows]
-    mapped = features.base
-    if isinstance(mapped, mmap.mmap) and features.nbytes > _KEPT_MAP_BYTES:
-        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-            mapped.madvise(mmap.MADV_DONTNEED)
-    return block
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, path: str, offset: int, shape: tuple[int, ...]):
+        self._path, self._offset, self.shape = path, offset, shape
+        self.ndim = len(shape)
+        self._file = LocalFile(path)
+        self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
+        if self._file.size < offset + shape[0] * self._row_bytes:
+            raise ValueError(f"{path!r} is too short")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> np.ndarray:
+        """Copies rows into memory.
+
+        Args:
+            rows: slice, int [n] or bool [rows].
+
+        Raises:
+            OSError: the file has been cut short.
+        """
+        rows = np.arange(len(self))[rows]
+        taken = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
+        # neighbours in the file are read at once
+        begins = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+        for begin, end in itertools.pairwise([*begins, len(rows)]):
+            position = self._offset + int(rows[begin]) * self._row_bytes
+            self._file.read_into(taken[begin:end], position)
+        return taken
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+    def reshape(self, *shape: int) -> "StoredRows":
+        """The same rows in another shape; the number of rows stays."""
+        units = int(np.prod(self.shape[1:]))
+        known = int(np.prod([size for size in shape[1:] if size != -1]))
+        row = tuple(units // known if size == -1 else size for size in shape[1:])
+        return StoredRows(self._path, self._offset, (len(self), *row))
+
+
+def open_rows(folder: str) -> np.ndarray | StoredRows:
+    """Opens what an `EmbeddingWriter` wrote.
+
+    Args:
+        folder: where.
+
+    Returns:
+        float32 [rows, d], in memory where it is small.
+
+    Raises:
+        OSError, ValueError: it is absent or not whole.
+    """
+    path = os.path.join(folder, EMBEDDINGS)
+    if os.path.getsize(path) <= _HELD_BYTES:
+        return np.load(path, allow_pickle=False)
+    with open(path, "rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype != StoredRows.dtype:
+            raise ValueError(f"{path!r} does not hold float32")
+        return StoredRows(path, file.tell(), shape)
 
 
 def default_folder() -> str:

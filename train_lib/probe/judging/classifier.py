@@ -19,7 +19,6 @@ import threadpoolctl
 from sklearn import preprocessing
 
 from byola_tf.corpus.corpus import no_progress
-from train_lib.probe import store
 from train_lib.probe.judging import metrics
 from train_lib.probe.judging.adam import Adam, Schedule
 
@@ -79,7 +78,7 @@ class Standardizer:
         """Measures the given rows of `features` [clips, d]."""
         scaler = preprocessing.StandardScaler()
         for start in range(0, len(rows), ROWS_AT_A_TIME):
-            block = store.take(features, rows[start : start + ROWS_AT_A_TIME])
+            block = features[rows[start : start + ROWS_AT_A_TIME]]
             scaler.partial_fit(block.astype(np.float64))
         dtype = features.dtype
         return cls(scaler.mean_.astype(dtype), scaler.scale_.astype(dtype))
@@ -96,7 +95,7 @@ class Group:
     """Data of the runs that see the same batches: one seed of one fold.
 
     Groups share their arrays: rows are taken and standardised batch by batch,
-    so that `features` can be a memory-mapped file larger than memory.
+    so that `features` can be a file larger than memory.
 
     Attributes:
         seed: of the initial weights and the batch order; an int or a sequence
@@ -201,7 +200,7 @@ def _train_group(
         order = random.permutation(group.train)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            batch = group.standardizer(store.take(group.features, rows))
+            batch = group.standardizer(group.features[rows])
             adam.step(_gradient(adam.parameters, batch, group.targets[rows], objective))
         logits = predict(
             adam.parameters, group.features, group.valid, group.standardizer
@@ -255,7 +254,7 @@ def predict(
     logits = np.empty((len(rows), *parameters.shape[1:]), parameters.dtype)
     for start in range(0, len(rows), ROWS_AT_A_TIME):
         block = slice(start, start + ROWS_AT_A_TIME)
-        taken = store.take(features, rows[block])
+        taken = features[rows[block]]
         logits[block] = _logits(parameters, standardizer(taken))
     return logits
 

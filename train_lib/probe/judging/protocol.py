@@ -34,7 +34,7 @@ def evaluate(
     the test rows are looked at only afterwards.
 
     Args:
-        features: float32 [rows, d]; may be a memory-mapped file.
+        features: float32 [rows, d]; may be `store.StoredRows`.
         targets: bool [rows, classes].
         folds: rows to train on, to validate and to test.
         seeds: each repeats everything but the embedding.
