@@ -102,6 +102,7 @@ def test_corpus_reads_the_same_and_lists_the_doubts(odd, lengths):
         name = os.path.basename(measured.path)
         if not measured.fault:
             assert round(measured.seconds * RATE) == lengths[name], name
+    assert "1 .m4a, 1 .md, 1 .webm" in found.left_out
     doubtful = next(item for item in found.findings if item.kind == "doubtful")
     for name, reason in by_name(doubtful.files).items():
         assert odd_audio.everything()[name].says in reason

@@ -95,6 +95,9 @@ def sounds(tmp_path_factory):
     (folder / "tones.csv").write_text("\n".join(rows))
     (folder / "background").mkdir()
     soundfile.write(folder / "background" / "hum.wav", tone(150, 0.2)[0], RATE)
+    # neither stops a run
+    (folder / "background" / "README.md").write_text("what hums")
+    (folder / "background" / "broken.wav").write_text("no sound")
     return folder
 
 

@@ -4,8 +4,8 @@ The names below are reached from here (`byola_tf.audio.load`). `decode_op` is
 imported when asked for, since it brings tensorflow-io.
 """
 
-from byola_tf.audio.blocks import MAX_HOURS, BlockReader, log_doubt, open_blocks
-from byola_tf.audio.content import AudioError, doubtful, unusable
+from byola_tf.audio.blocks import MAX_HOURS, BlockReader, open_blocks
+from byola_tf.audio.content import AudioError, doubtful, log_once, unusable
 from byola_tf.audio.decoding import (
     MAX_HOURS_IN_MEMORY,
     decode,
@@ -34,7 +34,7 @@ __all__ = [
     "find_files",
     "from_pcm16",
     "load",
-    "log_doubt",
+    "log_once",
     "open_blocks",
     "resample",
     "to_pcm16",

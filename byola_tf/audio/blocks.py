@@ -5,8 +5,6 @@ hear the same and refuse the same.
 """
 
 import contextlib
-import functools
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 
@@ -14,7 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from byola_tf.audio import headers
+from byola_tf.audio import headers, mixing
 from byola_tf.audio.content import (
     AudioError,
     BrokenAudio,
@@ -22,30 +20,18 @@ from byola_tf.audio.content import (
     Piece,
     Sequential,
     doubtful,
+    log_once,
     open_content,
     open_pieces,
     unusable,
 )
 
-logger = logging.getLogger(__name__)
-
 MAX_HOURS = 100.0  # of a file that is read in blocks
 _BLOCK_FRAMES = 1 << 19
 _BLOCK_NUMBERS = 1 << 21  # of all channels
-_LOSSY = ("mp3", "vorbis", "other")
 _PLAUSIBLE_SAMPLES_PER_BYTE = 1_000
 _SIZED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU")  # their length is their size
 _UNKNOWN_FRAMES = 2**60  # libsndfile's "unknown" is 2**63 - 1
-
-
-class NotFiniteAudio(BrokenAudio):
-    """Samples that are not a number, or infinite."""
-
-
-@functools.lru_cache(10_000)
-def log_doubt(message: str) -> None:
-    """Logs what is doubtful about a file, once."""
-    logger.warning("%s", message)
 
 
 class BlockReader:
@@ -73,7 +59,7 @@ class BlockReader:
         content: Content,
         name: str,
         max_hours: float = MAX_HOURS,
-        on_doubt: Callable[[str], None] = log_doubt,
+        on_doubt: Callable[[str], None] = log_once,
     ):
         self._content, self._name = content, name
         self._max_hours, self._on_doubt = max_hours, on_doubt
@@ -179,8 +165,8 @@ class BlockReader:
                     total += len(samples)
                     if total > self.max_samples:
                         raise self._too_long()
-                    mono = _mono(samples, self._header.encoding)
-                    yield mono, _with_channels(samples, self.num_channels)
+                    mono = mixing.mono_of(samples, self._header.encoding)
+                    yield mono, mixing.with_channels(samples, self.num_channels)
             self._content.check_unchanged()
             if not total:
                 raise BrokenAudio("it has no samples")
@@ -260,7 +246,7 @@ def _in_words(source) -> Iterator[None]:
 def open_blocks(
     path: str,
     max_hours: float = MAX_HOURS,
-    on_doubt: Callable[[str], None] = log_doubt,
+    on_doubt: Callable[[str], None] = log_once,
 ) -> BlockReader:
     """Opens one file for reading in blocks: no pipe, no device, no folder.
 
@@ -309,32 +295,3 @@ def resample_blocks(
     for block in blocks:
         yield resampler.resample_chunk(block)
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def max_peak(encoding: str) -> float:
-    """The largest sample that a whole file may have.
-
-    Args:
-        encoding: see `Header`.
-    """
-    # what a damaged MP3 decodes to has no bounds; a file of floating-point
-    # numbers may have the range of 32-bit integers
-    return 100.0 if encoding in _LOSSY else 2.0**32
-
-
-def _mono(samples: np.ndarray, encoding: str) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    peak = max(mono.max(), -mono.min())
-    if not np.isfinite(peak):
-        raise NotFiniteAudio("it has NaN or infinite samples")
-    if peak > max_peak(encoding):
-        raise BrokenAudio(f"its samples reach {peak:.3g} times full scale")
-    return np.ascontiguousarray(mono)
-
-
-def _with_channels(samples: np.ndarray, num_channels: int) -> np.ndarray:
-    """Float32 [samples, num_channels] with the same mean, for joined recordings."""
-    if samples.shape[1] == num_channels:
-        return samples
-    return np.repeat(samples.mean(axis=1, keepdims=True), num_channels, axis=1)

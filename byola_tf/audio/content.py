@@ -5,8 +5,10 @@ file that somebody else cuts short ends the process (SIGBUS), and some mounts
 (FUSE with direct_io) have none.
 """
 
+import functools
 import io
 import itertools
+import logging
 import os
 import stat
 from bisect import bisect_right
@@ -15,6 +17,8 @@ import soundfile
 import tensorflow as tf
 
 from byola_tf.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 WHOLE_BYTES = 32 * 2**20  # smaller files are read at once
 _WINDOW_BYTES = 2**20
@@ -46,6 +50,12 @@ def doubtful(path: str, reason: str) -> str:
         reason: reads "it ...".
     """
     return f"{path!r} is read as far as it decodes, but {reason}."
+
+
+@functools.lru_cache(10_000)
+def log_once(message: str) -> None:
+    """Logs a warning about files the first time that it is said."""
+    logger.warning("%s", message)
 
 
 class Content:

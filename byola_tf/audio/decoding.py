@@ -10,8 +10,8 @@ import numpy as np
 import soxr
 
 from byola_tf.audio import blocks
-from byola_tf.audio.blocks import log_doubt, open_blocks
-from byola_tf.audio.content import Content
+from byola_tf.audio.blocks import open_blocks
+from byola_tf.audio.content import Content, log_once
 
 MAX_HOURS_IN_MEMORY = 4.0
 _AT_ONCE = 1 << 19  # samples; longer recordings are resampled in blocks
@@ -22,7 +22,7 @@ def load(
     sample_rate: int,
     *,
     max_hours: float = MAX_HOURS_IN_MEMORY,
-    on_doubt: Callable[[str], None] = log_doubt,
+    on_doubt: Callable[[str], None] = log_once,
 ) -> np.ndarray:
     """Reads one file as mono audio at `sample_rate`, decoding it in blocks.
 
@@ -57,7 +57,7 @@ def decode(
     path: str,
     *,
     max_hours: float = MAX_HOURS_IN_MEMORY,
-    on_doubt: Callable[[str], None] = log_doubt,
+    on_doubt: Callable[[str], None] = log_once,
 ) -> tuple[np.ndarray, int]:
     """Reads one file as mono audio at its own rate.
 
@@ -81,7 +81,7 @@ def decode_bytes(
     name: str,
     *,
     max_hours: float = MAX_HOURS_IN_MEMORY,
-    on_doubt: Callable[[str], None] = log_doubt,
+    on_doubt: Callable[[str], None] = log_once,
 ) -> tuple[np.ndarray, int]:
     """Decodes the bytes of one audio file.
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from byola_tf.audio.content import log_once
 from byola_tf.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -17,6 +18,10 @@ logger = logging.getLogger(__name__)
 EXTENSIONS = (
     *(".wav", ".flac", ".ogg", ".mp3"),
     *(".opus", ".oga", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf"),
+)
+_COMPANIONS = frozenset(  # what lies beside sound and is none
+    ["", *".csv .tsv .txt .md .json .jsonl .xml .yaml .yml .html .pdf .rst".split()]
+    + ".png .jpg .jpeg .svg .gif .parquet .npz .npy .tfrecord .py .ipynb .zip".split()
 )
 _NAMED_ENDINGS = 5
 
@@ -33,6 +38,11 @@ class Found:
 
     paths: list[str]
     others: dict[str, int]
+
+    @property
+    def has_other_sounds(self) -> bool:
+        """Whether other files may hold sound too."""
+        return not _COMPANIONS.issuperset(self.others)
 
     @property
     def left_out(self) -> str:
@@ -55,15 +65,21 @@ class Found:
 
 
 def find_files(pattern: str) -> list[str]:
-    """Lists the audio files of a folder or glob, sorted by path.
+    """Lists the audio files of a folder or glob; logs how many others may be sound.
 
     Args:
         pattern: see `find`.
 
+    Returns:
+        paths, sorted.
+
     Raises:
         UserError: see `find`.
     """
-    return find(pattern).paths
+    found = find(pattern)
+    if found.has_other_sounds:
+        log_once(found.left_out)
+    return found.paths
 
 
 def find(pattern: str) -> Found:

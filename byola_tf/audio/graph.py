@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from byola_tf.audio import blocks, headers
+from byola_tf.audio import headers, mixing
 from byola_tf.audio.content import AudioError, unusable
 from byola_tf.audio.decoding import decode_bytes
 
@@ -70,7 +70,7 @@ def decode_op(content, name="the file") -> tuple[tf.Tensor, tf.Tensor]:
     def by_tensorflow_io(decoder, encoding):
         waveform = tf.reduce_mean(decoder(content), axis=1)
         peak = tf.reduce_max(tf.abs(waveform))
-        is_sound = (tf.size(waveform) > 0) & (peak <= blocks.max_peak(encoding))
+        is_sound = (tf.size(waveform) > 0) & (peak <= mixing.max_peak(encoding))
         reason = "it is damaged or has NaN, infinite or no samples"
         message = tf.strings.join(["`", name, f"` must be audio, but {reason}."])
         with tf.control_dependencies([tf.Assert(is_sound, [message])]):

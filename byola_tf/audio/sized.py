@@ -86,6 +86,8 @@ def read(content: Content, start: int) -> Header:
         extra = begin - at + len(layout.data) if layout.counts_header else 0
     bits = 8 * struct.calcsize(form)
     size, doubts = true_size(claimed, max(0, len(content) - begin), bits)
+    if name == b"FORM" and size >> bits:
+        raise BrokenAudio("it is AIFF of more than 4 GiB: convert it to WAV")
     pieces = [(content, start, len(content))]
     if size != claimed:
         number = struct.pack(form, min(size + extra, (1 << bits) - 1))

@@ -55,7 +55,7 @@ def read(path: str, sample_rate: int, limit_seconds: float) -> Recording:
 
 
 def blocks(
-    path: str, sample_rate: int, on_doubt: Callable[[str], None] = audio.log_doubt
+    path: str, sample_rate: int, on_doubt: Callable[[str], None] = audio.log_once
 ) -> Iterator[np.ndarray]:
     """Reads a file in pieces, float32 [samples] at `sample_rate`.
 

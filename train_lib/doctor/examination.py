@@ -33,6 +33,7 @@ class Examination:
         schedule: suggestion; None for fewer than two usable files.
         tables: the metadata CSVs that were compared.
         duration_s: how long it took.
+        left_out: a sentence about files of other endings, or "".
     """
 
     audio: str
@@ -44,6 +45,7 @@ class Examination:
     schedule: TrainingPlan | None
     tables: tuple[str, ...]
     duration_s: float
+    left_out: str = ""
 
     @property
     def usable(self) -> list[Measurement]:
@@ -72,7 +74,8 @@ def examine(
     """
     started = time.perf_counter()
     config = config or Config()
-    paths = audio.find_files(pattern)
+    listed = audio.find(pattern)
+    paths = listed.paths
     tables = []
     for path in metadata:
         table = leakage.read_table(path)
@@ -102,6 +105,7 @@ def examine(
         ),
         tables=tuple(metadata),
         duration_s=time.perf_counter() - started,
+        left_out=listed.left_out,
     )
 
 

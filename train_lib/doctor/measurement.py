@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from byola_tf import audio
-from byola_tf.audio import blocks, content
+from byola_tf.audio import blocks, content, mixing
 from train_lib.doctor import instruments
 
 SILENCE_DB = -60.0
@@ -89,7 +89,7 @@ def measure(path: str, max_hours: float = audio.MAX_HOURS) -> Measurement:
                 meter.update(mono, channels)
         meter.finish()
     except (audio.AudioError, content.BrokenAudio) as error:
-        is_number = not isinstance(error.__cause__, blocks.NotFiniteAudio)
+        is_number = not isinstance(error.__cause__, mixing.NotFiniteAudio)
         result.fault = "broken" if is_number else "non_finite"
         result.reason = _reason(str(error), path)
     result.doubt = "; ".join(_reason(doubt, path) for doubt in doubts)

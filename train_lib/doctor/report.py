@@ -73,7 +73,9 @@ def summary(result: Examination, report: str, data: str, exclude_list: str = "")
         f"{result.duration_s:.0f} s; {len(result.usable):,} fit for training."
     ]
     lines += [f"  [{f.severity}] {f.verdict}" for f in result.findings]
-    if not result.findings:
+    if result.left_out:
+        lines.append(f"  {result.left_out}")
+    elif not result.findings:
         lines.append("  Nothing to complain about.")
     if result.profile:
         statistics = result.profile.statistics
@@ -115,6 +117,7 @@ def to_json(result: Examination) -> str:
         if profile
         else None,
         "schedule": dataclasses.asdict(result.schedule) if result.schedule else None,
+        "left_out": result.left_out,
         "findings": [dataclasses.asdict(finding) for finding in result.findings],
         "excluded": result.excluded,
         # a column an attribute: pandas.DataFrame(report["measurements"])

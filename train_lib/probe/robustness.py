@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ from train_lib.probe.models import opening
 from train_lib.probe.tasks import tasks
 
 MAX_CLIPS = 1000
+logger = logging.getLogger(__name__)
+
 SEED = 42
 _ROWS_AT_A_TIME = 2048
 
@@ -176,6 +179,8 @@ def _noises(folder: str | None, sample_rate: int) -> dict[str, Callable]:
     def load(path: str) -> np.ndarray:
         return audio.load(path, sample_rate)
 
+    paths = _usable(paths, load)
+
     def background(seeds, num_samples):
         clips = []
         for seed in seeds:
@@ -186,6 +191,28 @@ def _noises(folder: str | None, sample_rate: int) -> dict[str, Callable]:
         return np.stack(clips)
 
     return {"background": background}
+
+
+def _usable(paths: list[str], load) -> list[str]:
+    """The files that decode, found out before hours of work; the others are told.
+
+    Raises:
+        UserError: none does.
+    """
+    usable, reasons = [], []
+    for path in paths:
+        try:
+            load(path)
+            usable.append(path)
+        except UserError as error:
+            reasons.append(str(error))
+            logger.warning("Left out of the noise: %s", error)
+    if not usable:
+        raise UserError(
+            f"`noise` must hold readable recordings. Received: {len(paths)} files, "
+            f"none of them usable. The first: {reasons[0]}"
+        )
+    return usable
 
 
 def _some_tests(folds, max_clips: int):
