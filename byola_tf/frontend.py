@@ -16,6 +16,7 @@ def log_mel_spectrogram(
     waveform,
     frontend_config: FrontendConfig,
     constant: Callable = tf.convert_to_tensor,
+    power: Callable | None = None,
 ):
     """Computes log-mel energies of mono audio.
 
@@ -29,6 +30,7 @@ def log_mel_spectrogram(
         frontend_config: `FrontendConfig`.
         constant: makes a tensor of the window and of the mel filters, for
             converters that would round constants.
+        power: `power_spectrum`, or the same of other operators.
 
     Returns:
         float32 [batch, time, mel], natural log of mel power,
@@ -42,7 +44,7 @@ def log_mel_spectrogram(
     waveform = pad_to_length(waveform, minimum_samples(config, time_stride=1))
     half = config.n_fft // 2
     padded = tf.pad(waveform, [[0, 0], [half, half]], mode="REFLECT")
-    return _log_mel_of_frames(padded, config, constant)
+    return _log_mel_of_frames(padded, config, constant, power or power_spectrum)
 
 
 def padded_log_mel_spectrogram(
@@ -113,13 +115,25 @@ def _reflect_ends(waveform, length, margin: int):
     return tf.gather(waveform, tf.maximum(source, 0), batch_dims=1)
 
 
-def _log_mel_of_frames(padded, config: FrontendConfig, constant=tf.convert_to_tensor):
+def power_spectrum(windowed):
+    """Power of the Fourier transform of every frame.
+
+    Args:
+        windowed: float32 [batch, time, n_fft].
+
+    Returns:
+        float32 [batch, time, n_fft // 2 + 1].
+    """
+    spectrum = tf.signal.rfft(windowed)
+    return tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+
+
+def _log_mel_of_frames(padded, config: FrontendConfig, constant, power=power_spectrum):
     """Log-mels of waveforms that already have their margins."""
     frames = tf.signal.frame(padded, config.n_fft, config.hop_length)
     windowed = frames * constant(_window(config))
-    spectrum = tf.signal.rfft(windowed)  # [batch, time, n_fft/2+1]
-    power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-    mel = tf.matmul(power, constant(mel_filters(config)))  # [batch, time, mel]
+    # [batch, time, mel]
+    mel = tf.matmul(power(windowed), constant(mel_filters(config)))
     return tf.math.log(mel + EPSILON)
 
 

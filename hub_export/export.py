@@ -30,6 +30,11 @@ and better), since the front end stays float. A representative data set rounds t
 log-mels too and does not (0.4): byola tflite has an integer encoder with a float
 front end for that.
 
+For onnxruntime (pip install 'byola-tf[onnx]'):
+
+  python -m tf2onnx.convert --saved-model runs/model --signature_def onnx \
+      --opset 18 --output model.onnx
+
 --publish=DIR gets the folders for Kaggle Models and Hugging Face, and the
 commands that upload them.
 """

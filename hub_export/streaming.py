@@ -21,7 +21,7 @@ import numpy as np
 
 import byola_tf
 from byola_tf.config import Config
-from byola_tf.embedding import long_recordings
+from byola_tf.embedding import litert, long_recordings
 from byola_tf.errors import UserError
 from byola_tf.networks import geometry
 from byola_tf.networks.pooling import pool_time
@@ -111,7 +111,8 @@ class Stream:
             `Frames` that have become final.
 
         Raises:
-            UserError: wrong shape or type, or the stream has been flushed.
+            UserError: wrong shape or type, NaN or infinity, or the stream has been
+                flushed.
         """
         samples = _checked(samples)
         if self._ended:
@@ -236,4 +237,5 @@ def _checked(samples) -> np.ndarray:
             "`samples` must be float in [-1, 1] or int16, of shape [samples]. "
             f"Received: {samples.dtype} {samples.shape}."
         )
+    litert.require_finite(samples)
     return samples

@@ -59,6 +59,8 @@ def test_signatures_and_methods_agree(trained):
     waveform = tf.constant(check.sounds(16000, 1.0))
     embedding = model.signatures["serving_default"](waveform=waveform)["embedding"]
     np.testing.assert_allclose(embedding, model(waveform, training=False), atol=1e-5)
+    portable = model.signatures["onnx"](waveform=waveform)["embedding"]
+    np.testing.assert_allclose(portable, embedding, rtol=1e-5, atol=1e-5)
     frames = model.signatures["frames"](waveform=waveform)
     assert frames["frame_embeddings"].shape == (5, 25, 16 * 8 + 16)
     np.testing.assert_allclose(

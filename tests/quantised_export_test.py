@@ -88,8 +88,9 @@ def test_the_quantised_model_embeds_as_the_model(tiny):
     for name, interpreter in INTERPRETERS.items():
         for clip in clips:
             expected = loaded(clip[None], training=False).numpy()
-            found = run(content, [clip], interpreter, "serving_default")
-            assert worst_cosine(found, expected) > 0.999, name
+            for signature in ("serving_default", "onnx"):
+                found = run(content, [clip], interpreter, signature)
+                assert worst_cosine(found, expected) > 0.999, (name, signature)
 
 
 @pytest.mark.newest_smoke

@@ -268,6 +268,15 @@ def test_a_tflite_file_of_one_length_ends_in_silence(
     )
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_samples_that_are_no_numbers_are_refused(exported, wrong):
+    stream = streaming.open_stream(byola_tf.Embedder(exported))
+    stream.push(np.zeros(100, np.float32))
+    with pytest.raises(UserError, match="must be finite"):
+        stream.push(np.array([0.1, wrong]))
+    assert stream.num_samples == 100
+
+
 def test_files_without_frames_are_refused(tflite_folder, tmp_path):
     path = tmp_path / "noise.tflite"
     with pytest.raises(UserError, match="noise.tflite', which is absent"):
@@ -286,8 +295,8 @@ def test_a_real_recording_streams_like_a_file(embedders, shared):
     _assert_offline(_run(stream, waveform, [320]), embedders["v2"], waveform)
 
 
-def test_the_constants_for_phones_in_build_md_are_the_geometry():
-    text = (pathlib.Path(__file__).parents[1] / "BUILD.md").read_text()
+def test_the_constants_for_phones_in_the_guide_are_the_geometry():
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "mobile.md").read_text()
     for column, name in enumerate(("v2", "v1")):
         seen = geometry.receptive_field(_CONFIGS[name])
         values = {

@@ -36,3 +36,12 @@ def maker(waveform) -> Callable:
         return tf.bitcast(bits + zero, tf.float32)
 
     return constant
+
+
+def float_maker(waveform) -> Callable:
+    """The same without operators on bits, which ONNX lacks.
+
+    Converters leave 8-bit integers out of such constants, but not half precision.
+    """
+    zero = tf.reduce_max(tf.cast(waveform[:1, :1] > math.inf, tf.float32))
+    return lambda value: tf.convert_to_tensor(value, tf.float32) + zero

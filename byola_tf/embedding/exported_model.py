@@ -1,4 +1,4 @@
-"""The exported model: a reusable TF-Hub SavedModel.
+r"""The exported model: a reusable TF-Hub SavedModel.
 
 Input: mono float32 waveform [batch, samples] in [-1, 1] at 16 kHz, any length
 from one sample up. A loaded model offers
@@ -15,9 +15,15 @@ from one sample up. A loaded model offers
                                       rows beyond are zero
     model.metadata()                  JSON text
 
-and the signatures `serving_default` and `frames`. It opens with `hub.load`,
+and the signatures `serving_default`, `frames` and `onnx`. It opens with `hub.load`,
 and with `hub.KerasLayer` frozen or trainable. Every call has one trace, whatever
 the length of the clips.
+
+The signature `onnx` is `serving_default` of operators that ONNX has, with the same
+embeddings to 1e-4 of the largest entry in onnxruntime (pip install 'byola-tf[onnx]'):
+
+    python -m tf2onnx.convert --saved-model MODEL --signature_def onnx \
+        --opset 18 --output model.onnx
 """
 
 import tensorflow as tf
@@ -53,6 +59,7 @@ class ExportedModel(tf.Module):
         # In a function, not an attribute: as an attribute, the Keras model would
         # have every weight saved a second time beside the raw variables.
         self._embed = lambda waveform, training: source.embed(waveform, training)
+        self._embed_for_onnx = lambda waveform: source.embed_for_onnx(waveform)
         self.frames = source.frames
         self.log_mel = source.log_mel
         self.embed_padded = source.embed_padded
@@ -96,7 +103,12 @@ class ExportedModel(tf.Module):
         def embed(waveform):
             return {"embedding": self._embed(waveform, False)}
 
+        @tf.function(input_signature=[WAVEFORM])
+        def embed_for_onnx(waveform):
+            return {"embedding": self._embed_for_onnx(waveform)}
+
         return {
+            "onnx": embed_for_onnx,
             "serving_default": embed,
             "frames": self.frames.get_concrete_function(),
         }

@@ -40,7 +40,9 @@ class WaveformEncoder(tf.Module):
         self.statistics_mean = _constant_variable(statistics.mean, "mean")
         self.statistics_std = _constant_variable(statistics.std, "std")
         self.frames = tf.function(self._frames, input_signature=[WAVEFORM])
-        self.log_mel = tf.function(self._log_mel, input_signature=[WAVEFORM])
+        self.log_mel = tf.function(
+            lambda waveform: self._log_mel(waveform), input_signature=[WAVEFORM]
+        )
         padded = [WAVEFORM, tf.TensorSpec([None], tf.int32, name="num_samples")]
         self.embed_padded = tf.function(self._embed_padded, input_signature=padded)
         self.frames_padded = tf.function(self._frames_padded, input_signature=padded)
@@ -65,17 +67,17 @@ class WaveformEncoder(tf.Module):
         """What a call computes, without a trace of its own; see `__call__`."""
         return self._encoder(self._log_mel(waveform), training=training)
 
-    def _log_mel(self, waveform):
-        waveform = frontend.pad_to_length(
-            waveform,
-            frontend.minimum_samples(
-                self._config.frontend, self._config.encoder.time_stride
-            ),
-        )
-        constant = exact_constants.maker(waveform)
-        log_mel = frontend.log_mel_spectrogram(
-            waveform, self._config.frontend, constant
-        )
+    def embed_for_onnx(self, waveform):
+        """The same of operators that ONNX has: equal to 1e-5, not to the bit."""
+        constant = exact_constants.float_maker(waveform)
+        return self._encoder(self._log_mel(waveform, constant, _power_for_onnx))
+
+    def _log_mel(self, waveform, constant=None, power=None):
+        config = self._config.frontend
+        least = frontend.minimum_samples(config, self._config.encoder.time_stride)
+        waveform = frontend.pad_to_length(waveform, least)
+        constant = constant or exact_constants.maker(waveform)
+        log_mel = frontend.log_mel_spectrogram(waveform, config, constant, power)
         return self._normalize(log_mel, constant)
 
     def _normalize(self, log_mel, constant):
@@ -141,6 +143,14 @@ class WaveformEncoder(tf.Module):
                 constant,
             )
         return self._normalize(log_mel, constant), num_frames
+
+
+def _power_for_onnx(windowed):
+    """`frontend.power_spectrum` of operators that tf2onnx converts."""
+    shape, size = tf.shape(windowed), windowed.shape[-1]
+    spectrum = tf.signal.rfft(tf.reshape(windowed, [-1, size]))
+    power = tf.square(tf.abs(spectrum))
+    return tf.reshape(power, [shape[0], shape[1], size // 2 + 1])
 
 
 def timestamps(num_frames, config: Config):

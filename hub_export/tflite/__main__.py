@@ -4,8 +4,12 @@
 
 Writes float32, float16 and dynamic-range files for windows of --seconds and for any
 length (waveform in, embedding out), and an 8-bit encoder with its float front end.
+--flavours=gpu writes a float16 encoder whose every operator a GPU delegate has, and
+the float front end that goes before it, on the processor.
 Every file is run with LiteRT against the model before --output gets its place;
-report.json and report.md say how near, how large and how fast each one is.
+report.json and report.md say how near, how large and how fast each one is. They are
+run with TensorFlow's own tf.lite.Interpreter too: the report warns of a file that it
+gets wrong. A file makes plausible vectors of samples that are NaN: refuse them first.
 
 With --probe_metadata and --probe_audio the linear probe is run on windows of
 --seconds too: once with the model, once with each flavour, all with the statistics
@@ -19,7 +23,7 @@ from train_lib.cli import command, progress
 MODEL = flags.DEFINE_string("model", None, "Exported model.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder of the files; replaced if one.")
 FLAVOURS = flags.DEFINE_list(
-    "flavours", "float32,float16,dynamic,int8", "Some of these, with commas."
+    "flavours", "float32,float16,dynamic,int8", "Some of these and gpu, with commas."
 )
 SECONDS = flags.DEFINE_float("seconds", 1.0, "Length of the fixed window.")
 CALIBRATION = flags.DEFINE_string(

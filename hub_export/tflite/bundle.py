@@ -23,6 +23,7 @@ from hub_export.tflite import measurement, metadata, models, proof
 from hub_export.tflite.runner import Runner
 
 FLAVOURS = tuple(proof.THRESHOLDS)
+DEFAULT_FLAVOURS = ("float32", "float16", "dynamic", "int8")
 REPORT_FILE = "report.json"
 TABLE_FILE = "report.md"
 _MAX_PROOF_CLIPS = 32
@@ -43,7 +44,7 @@ class Options:
         statistics: of another corpus, to normalise with.
     """
 
-    flavours: Sequence[str] = FLAVOURS
+    flavours: Sequence[str] = DEFAULT_FLAVOURS
     seconds: float = 1.0
     calibration: str | None = None
     clips: str | None = None
@@ -213,6 +214,7 @@ def _prove(folder, artefact, answers, num_samples, clips) -> dict:
         "size_bytes": sum(map(os.path.getsize, paths)),
         "threshold": threshold,
         "passes": agreement.holds(threshold),
+        "right_in_tensorflow": agreement.min_tensorflow_cosine >= threshold,
         **dataclasses.asdict(agreement),
         **measurement.measure(path, num_samples),
         "operators": [dict(part) for part in operators],
@@ -242,7 +244,17 @@ def table(report: dict) -> str:
         columns[name] = _accuracy
     lines = [list(columns), ["---"] * len(columns)]
     lines += [[column(row) for column in columns.values()] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    wrong = [
+        name for row in rows if not row["right_in_tensorflow"] for name in row["files"]
+    ]
+    if wrong:
+        text += (
+            f"\n\nWarning: tf.lite.Interpreter of TensorFlow {tf.__version__} gives "
+            f"other embeddings with {', '.join(wrong)} than LiteRT, which gives the "
+            "model's. Run these files with LiteRT, or without the XNNPACK delegate."
+        )
+    return text
 
 
 def _accuracy(row: dict) -> str:
@@ -255,6 +267,7 @@ _COLUMNS = {
     "files": lambda row: ", ".join(f"`{name}`" for name in row["files"]),
     "MB": lambda row: f"{row['size_bytes'] / 1e6:.2f}",
     "smallest cosine": lambda row: f"{row['min_cosine']:.6f}",
+    "smallest, in tf.lite": lambda row: f"{row['min_tensorflow_cosine']:.6f}",
     "mean cosine": lambda row: f"{row['mean_cosine']:.6f}",
     "largest error": lambda row: f"{row['max_error']:.1e}",
     "ms, 1 thread": lambda row: f"{row['latency_ms_1_thread']:.2f}",

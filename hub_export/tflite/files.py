@@ -12,7 +12,7 @@ from byola_tf.checkpoint import Checkpoint
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.embedder import Embedder
 from hub_export.tflite import conversion, metadata, models
-from hub_export.tflite.runner import ENCODER_FILE, FRONTEND_FILE
+from hub_export.tflite.runner import PAIRS, pair
 
 ANY_LENGTH = "_any_length"
 MEDIAPIPE = "_mediapipe"
@@ -21,10 +21,12 @@ _UNKNOWN_LICENCE = "unspecified: it belongs to whoever trained or imported the m
 
 @dataclasses.dataclass(frozen=True)
 class Artefact:
-    """What embeds a waveform: a file, or the int8 pair.
+    """What embeds a waveform: a file, or a pair of float front end and encoder.
 
     Attributes:
-        flavour: "float32", "float16", "dynamic" or "int8".
+        flavour: "float32", "float16" or "dynamic"; of pairs "int8", or "gpu": a
+            float16 encoder of operators that GPU delegates have, which is not so of
+            the front end.
         variant: "" for fixed windows, ANY_LENGTH, or MEDIAPIPE: fixed windows and
             the signature `embed` alone, because MediaPipe's AudioEmbedder refuses
             files with more than one subgraph.
@@ -36,18 +38,18 @@ class Artefact:
     @property
     def files(self) -> tuple[str, ...]:
         """Names of the files, in the order in which they run."""
-        if self.flavour == "int8":
-            return FRONTEND_FILE, ENCODER_FILE
+        if self.flavour in PAIRS:
+            return pair(self.flavour)
         return (f"{self.flavour}{self.variant}.tflite",)
 
     def path(self, folder: str) -> str:
-        """What `tflite_runner.Runner` opens."""
-        return folder if len(self.files) > 1 else os.path.join(folder, *self.files)
+        """What `runner.Runner` opens."""
+        return os.path.join(folder, self.files[-1])
 
 
 def artefacts(flavours: Sequence[str]) -> list[Artefact]:
-    """All artefacts of some flavours; int8 has fixed windows only."""
-    floats = [name for name in flavours if name != "int8"]
+    """All artefacts of some flavours; pairs have fixed windows only."""
+    floats = [name for name in flavours if name not in PAIRS]
     return [Artefact(name) for name in flavours] + [
         Artefact(name, variant)
         for variant in (ANY_LENGTH, MEDIAPIPE)
@@ -80,8 +82,8 @@ def write(
     """
     jobs, saved = [], {}
     for artefact in artefacts(flavours):
-        if artefact.flavour == "int8":
-            jobs += _int8_jobs(folder, opened, num_samples, calibration, temporary)
+        if artefact.flavour in PAIRS:
+            jobs += _pair_jobs(artefact, folder, opened, calibration, temporary)
             continue
         if artefact.variant == MEDIAPIPE:
             continue
@@ -100,21 +102,24 @@ def write(
             metadata.keep_one_signature(whole, "embed", artefact.path(folder))
 
 
-def _int8_jobs(folder, opened, num_samples, calibration, temporary):
+def _pair_jobs(artefact, folder, opened, calibration, temporary):
+    """Front end and encoder apart; calibration: windows, of equal length."""
     frontend, encoder, examples = (
-        os.path.join(temporary, name) for name in ("frontend", "encoder", "log_mel.npy")
+        os.path.join(temporary, f"{artefact.flavour}_{name}")
+        for name in ("frontend", "encoder", "log_mel.npy")
     )
-    model = models.WaveformModel(opened, num_samples)
+    clips = list(calibration.values())
+    model = models.WaveformModel(opened, len(clips[0]))
     tf.saved_model.save(model, frontend, model.signatures(["log_mel"]))
-    clips = calibration.values()
     log_mels = np.stack([model.log_mel(clip[None])["log_mel"][0] for clip in clips])
     np.save(examples, log_mels)
     model = models.EncoderModel(opened, log_mels.shape[1])
     tf.saved_model.save(model, encoder, {"embed": model.embed})
-    outputs = [os.path.join(folder, name) for name in (FRONTEND_FILE, ENCODER_FILE)]
+    outputs = [os.path.join(folder, name) for name in artefact.files]
+    kind = {"int8": "int8", "gpu": "float16"}[artefact.flavour]
     return [
         conversion.Job(frontend, outputs[0], "float32"),
-        conversion.Job(encoder, outputs[1], "int8", examples),
+        conversion.Job(encoder, outputs[1], kind, examples),
     ]
 
 

@@ -1,7 +1,7 @@
 """Do TFLite files compute what the SavedModel computes?"""
 
 import dataclasses
-import os
+import warnings
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,13 @@ from hub_export import check
 from hub_export.tflite import metadata
 from hub_export.tflite import runner as tflite_runner
 
-THRESHOLDS = {"float32": 0.9999, "float16": 0.999, "dynamic": 0.999, "int8": 0.99}
+THRESHOLDS = {
+    "float32": 0.9999,
+    "float16": 0.999,
+    "dynamic": 0.999,
+    "int8": 0.99,
+    "gpu": 0.999,
+}
 _FEW = 8  # clips for `frames`, `log_mel` and other lengths
 _OTHER_LENGTHS = (0.31, 2.3)  # that files for any length see too, in windows
 
@@ -28,6 +34,8 @@ class Agreement:
         max_log_mel_error: largest absolute difference between normalised
             log-mels; None without the signature `log_mel`.
         clips: cosine by name of the clip.
+        min_tensorflow_cosine: smallest cosine, over a few clips, with TensorFlow's own
+            `tf.lite.Interpreter`, in which older apps run the file, and its XNNPACK.
     """
 
     min_cosine: float
@@ -36,6 +44,7 @@ class Agreement:
     min_frames_cosine: float | None
     max_log_mel_error: float | None
     clips: dict[str, float]
+    min_tensorflow_cosine: float
 
     def holds(self, threshold: float) -> bool:
         """Whether all cosines reach the threshold; NaN does not."""
@@ -86,7 +95,7 @@ def compare(path: str, answers: Answers, clips: dict[str, np.ndarray]) -> Agreem
     """Compares a file, or the int8 pair of a folder, with a model.
 
     Args:
-        path: see `tflite_runner.Runner`.
+        path: see `runner.Runner`.
         answers: of the model, to the same names and clips whenever it is used.
         clips: name → float32 [samples], one window long.
     """
@@ -99,9 +108,7 @@ def compare(path: str, answers: Answers, clips: dict[str, np.ndarray]) -> Agreem
         expected, found = answers.embedding(name, clip), runner(clip)[0]
         cosines[name] = cosine(found, expected)
         errors.append(float(np.abs(found - expected).max()))
-    front = path
-    if os.path.isdir(path):
-        front = os.path.join(path, tflite_runner.FRONTEND_FILE)
+    front = runner.paths[0]
     signatures = metadata.describe(front)["signatures"]
     frames = log_mel = None
     if "frames" in signatures:
@@ -115,7 +122,19 @@ def compare(path: str, answers: Answers, clips: dict[str, np.ndarray]) -> Agreem
         min_frames_cosine=frames,
         max_log_mel_error=log_mel,
         clips=cosines,
+        min_tensorflow_cosine=_in_tensorflow(path, answers, few),
     )
+
+
+def _in_tensorflow(path, answers, clips) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it will be removed
+        runner = tflite_runner.Runner(path, interpreter=tf.lite.Interpreter)
+        cosines = [
+            cosine(runner(clip)[0], answers.embedding(name, clip))
+            for name, clip in clips.items()
+        ]
+    return float(np.min(cosines))
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from byola_tf.embedding import litert
 from byola_tf.errors import UserError
 from train_lib.probe.models.audio_model import (
     DEFAULT_RATE,
@@ -33,22 +34,8 @@ class TFLiteModel(AudioModel):
     def __init__(
         self, path: str, sample_rate: int | None = None, pooling: str | None = None
     ):
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise UserError(
-                f"A .tflite model must have ai-edge-litert installed. Received: "
-                f"{path!r} without it. pip install 'byola-tf[export]'."
-            ) from error
-        try:
-            self._interpreter = Interpreter(path)
-        except (ValueError, RuntimeError, OSError) as error:
-            raise UserError(
-                f"A .tflite model must be a file that LiteRT opens. Received: {path!r} "
-                f"({error})."
-            ) from error
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
+        self._file = litert.LiteRTFile(path)
+        inputs, outputs = self._file.inputs, self._file.outputs
         if (
             len(inputs) != 1
             or inputs[0]["dtype"] != np.float32
@@ -59,11 +46,7 @@ class TFLiteModel(AudioModel):
                 "A .tflite model must have one float32 waveform input and one output. "
                 f"Received: {path!r} with {_listed(inputs)} to {_listed(outputs)}."
             )
-        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._rank = len(inputs[0]["shape"])
-        samples = int(inputs[0]["shape_signature"][-1])
-        self._window = samples if samples > 0 else None
-        self._length = None  # that tensors are allocated for
         self._pooling = pooling
         self.name = path
         self.sample_rate = sample_rate or _own_rate(path) or DEFAULT_RATE
@@ -71,10 +54,8 @@ class TFLiteModel(AudioModel):
 
     def embed(self, waveform: np.ndarray) -> np.ndarray:
         """See `AudioModel.embed`."""
-        batch, samples = waveform.shape
-        window = self._window or samples
-        waveform = np.pad(waveform, ((0, 0), (0, -samples % window)))
-        windows = waveform.reshape(batch, -1, window)
+        batch = len(waveform)
+        windows = litert.cut(waveform, self._file.window)
         output = np.stack([[self._run(piece) for piece in clip] for clip in windows])
         if output.ndim == 4:  # [batch, windows, time, d]
             output = output.reshape(batch, -1, output.shape[-1])
@@ -86,13 +67,7 @@ class TFLiteModel(AudioModel):
     def _run(self, piece: np.ndarray) -> np.ndarray:
         """[samples] to [d] or [time, d]."""
         piece = piece[None] if self._rank == 2 else piece
-        if self._length != piece.shape:
-            self._interpreter.resize_tensor_input(self._input, piece.shape)
-            self._interpreter.allocate_tensors()
-            self._length = piece.shape
-        self._interpreter.set_tensor(self._input, piece)
-        self._interpreter.invoke()
-        output = self._interpreter.get_tensor(self._output)
+        output = self._file.run(piece)
         return output[0] if output.ndim > 1 and len(output) == 1 else output
 
 
