@@ -22,6 +22,7 @@ from train_lib.cli import commands
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIREMENT_FILES = ("requirements.txt", "requirements-newest.txt")
+CUDA_FILES = ("requirements-gpu.txt", "requirements-newest-gpu.txt")
 
 needs_bash = pytest.mark.skipif(
     shutil.which("bash") is None, reason="the launcher needs bash"
@@ -36,16 +37,23 @@ def declared(*extras):
     return [Requirement(line) for line in lines]
 
 
+def requirements(file_name):
+    """The requirements of a file, each with its hashes."""
+    text = (ROOT / file_name).read_text().replace("\\\n", " ")
+    found = []
+    for line in text.splitlines():
+        line, *hashes = line.partition("#")[0].strip().split(" --hash=")
+        if line:
+            found.append((Requirement(line), [hash.strip() for hash in hashes]))
+    return found
+
+
 def pinned(file_name):
     """Name to version of the requirements that apply to this platform."""
     pins = {}
-    for line in (ROOT / file_name).read_text().splitlines():
-        text = line.partition("#")[0].strip()
-        if not text:
-            continue
-        requirement = Requirement(text)
+    for requirement, _ in requirements(file_name):
         (specifier,) = requirement.specifier
-        assert specifier.operator == "==", f"{text} is not pinned"
+        assert specifier.operator == "==", f"{requirement} is not pinned"
         if requirement.marker is None or requirement.marker.evaluate():
             pins[canonicalize_name(requirement.name)] = specifier.version
     return pins
@@ -125,6 +133,54 @@ def test_pins_satisfy_the_package(file_name):
         if requirement.marker is None or requirement.marker.evaluate():
             version = pins[canonicalize_name(requirement.name)]
             assert version in requirement.specifier, f"{version}: {requirement}"
+
+
+@pytest.mark.parametrize("file_name", REQUIREMENT_FILES + CUDA_FILES)
+def test_every_file_that_is_installed_has_its_hashes(file_name):
+    found = requirements(file_name)
+
+    assert len(found) > 10
+    for requirement, hashes in found:
+        assert hashes, f"{requirement} has no hash"
+        for value in hashes:
+            assert re.fullmatch("sha256:[0-9a-f]{64}", value), requirement
+
+
+@pytest.mark.parametrize("file_name", REQUIREMENT_FILES + CUDA_FILES)
+def test_what_is_installed_is_what_was_asked_for(file_name):
+    asked = pinned(file_name.replace(".txt", ".in"))
+    pins = pinned(file_name)
+
+    outdated = {name for name in asked if pins.get(name) != asked[name]}
+    head = (ROOT / file_name.replace(".txt", ".in")).read_text()
+    command = re.search("uv pip compile .*", head)[0]
+    assert not outdated, f"{outdated}: run {command}"
+    assert command in (ROOT / file_name).read_text()
+
+
+@pytest.mark.parametrize("file_name", REQUIREMENT_FILES)
+def test_the_hashes_are_for_every_system(file_name):
+    # compiled packages have a file for each system and Python
+    number = {one.name: len(hashes) for one, hashes in requirements(file_name)}
+    assert number["tensorflow"] >= 10 and number["numpy"] >= 20
+    systems = {str(one.marker) for one, _ in requirements(file_name) if one.marker}
+    assert any("win32" in marker for marker in systems)
+
+
+@pytest.mark.parametrize(
+    ("file_name", "cuda_file"), zip(REQUIREMENT_FILES, CUDA_FILES, strict=True)
+)
+def test_cuda_is_what_tensorflow_asks_for(file_name, cuda_file):
+    version = pinned(file_name)["tensorflow"]
+    if importlib.metadata.version("tensorflow") != version:
+        pytest.skip(f"TensorFlow {version} is not installed here")
+    pins = pinned(cuda_file)
+    asked = map(Requirement, importlib.metadata.requires("tensorflow"))
+    asked = [one for one in asked if one.marker and "and-cuda" in str(one.marker)]
+
+    assert {one.name for one in asked} == set(pins)
+    for one in asked:
+        assert pins[one.name] in one.specifier
 
 
 # --- What is installed ---
@@ -214,7 +270,8 @@ class Checkout:
         self.root.mkdir()
         table = pathlib.Path("train_lib", "cli", "commands.py")
         (self.root / table).parent.mkdir(parents=True)
-        for name in ("byola", "pyproject.toml", table, *REQUIREMENT_FILES):
+        files = ("byola", "pyproject.toml", table, *REQUIREMENT_FILES, *CUDA_FILES)
+        for name in files:
             shutil.copy(ROOT / name, self.root / name)
         self.python.write_text(STUB_PYTHON)
         self.python.chmod(0o755)
@@ -487,8 +544,6 @@ def test_runs_through_a_symbolic_link(checkout):
 @needs_bash
 @pytest.mark.skipif(sys.platform != "linux", reason="CUDA is for Linux")
 def test_gpu_adds_cuda_of_the_same_version_and_keeps_it(checkout):
-    version = re.search(r"^tensorflow==(.*)$", checkout.requirements.read_text(), re.M)
-
     checkout.run("setup", "--gpu")
     checkout.run("setup")
     with checkout.requirements.open("a") as file:
@@ -498,4 +553,5 @@ def test_gpu_adds_cuda_of_the_same_version_and_keeps_it(checkout):
     installations = re.findall(r".*--requirement.*", checkout.calls.read_text())
     assert len(installations) == 2
     for installation in installations:
-        assert f"tensorflow[and-cuda]=={version[1]}" in installation
+        assert "--require-hashes" in installation
+        assert installation.endswith("requirements-newest-gpu.txt")
