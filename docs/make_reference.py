@@ -21,6 +21,7 @@ KINDS = {
     "integer": "NUMBER",
     "float": "NUMBER",
     "list": "A,B,...",
+    "paths": "A,B,...",
     "multi_string": "TEXT",
     "multi_float": "NUMBER",
     "multi_integer": "NUMBER",
