@@ -79,6 +79,22 @@ def test_a_stereo_file_joined_to_a_mono_one_has_both():
     np.testing.assert_array_equal(waveform[odd_audio.SAMPLES :], mono)
 
 
+def test_tags_and_junk_in_front_of_other_containers():
+    for container in ("FLAC", "WAV", "AIFF", "OGG"):
+        whole = encoded.encode(encoded.tones(), container)
+        for front in (encoded.id3(9) + encoded.id3(100), encoded.id3(70_000)):
+            assert len(audio.decode_bytes(front + whole, "x")[0]) == 6000
+
+
+def test_what_is_not_read_of_a_wav_is_said():
+    data, doubts = encoded.pcm_bytes(np.zeros(800, int), 16), []
+    content_ = encoded.wav(
+        data, encoded.PCM, 1, 16, after=[encoded.chunk(b"data", data)]
+    )
+    assert len(audio.decode_bytes(content_, "x", on_doubt=doubts.append)[0]) == 800
+    assert "second data chunk, which are not read" in doubts[0]
+
+
 def test_mp3s_of_two_rates_are_refused():
     joined = b"".join(
         encoded.encode(encoded.tones(rate=rate), "MP3", rate=rate)

@@ -128,7 +128,10 @@ class BlockReader:
         return (mono for mono, _ in self.mono_and_channels(_BLOCK_FRAMES))
 
     def resampled(self, sample_rate: int) -> Iterator[np.ndarray]:
-        """Yields float32 [samples] at `sample_rate` Hz, channels averaged.
+        """Yields float32 [samples] at another rate, channels averaged.
+
+        Args:
+            sample_rate: wanted rate, Hz.
 
         Raises:
             AudioError: see `mono`.

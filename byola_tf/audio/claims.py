@@ -39,7 +39,11 @@ class Header:
     doubts: tuple[str, ...] = ()
 
     def with_doubts(self, doubts: tuple[str, ...]) -> "Header":
-        """This header, with further doubts, for libsndfile alone."""
+        """This header, for libsndfile alone.
+
+        Args:
+            doubts: further ones, put first.
+        """
         return dataclasses.replace(self, doubts=doubts + self.doubts, is_plain=False)
 
 

@@ -54,7 +54,11 @@ def doubtful(path: str, reason: str) -> str:
 
 @functools.lru_cache(10_000)
 def log_once(message: str) -> None:
-    """Logs a warning about files the first time that it is said."""
+    """Logs a warning about files the first time that it is said.
+
+    Args:
+        message: what is said.
+    """
     logger.warning("%s", message)
 
 
@@ -78,7 +82,11 @@ class Content:
 
     @classmethod
     def of_bytes(cls, content: bytes) -> "Content":
-        """Bytes that are in memory already."""
+        """Bytes that are in memory already.
+
+        Args:
+            content: all of them.
+        """
         made = cls(None, 0)
         made._size, made._window = len(content), content
         return made
@@ -100,7 +108,16 @@ class Content:
         return len(self._window) == self._size
 
     def find(self, wanted: bytes, start: int, stop: int) -> int:
-        """Position of `wanted` in [start, stop), -1 where it is not."""
+        """Searches bytes.
+
+        Args:
+            wanted: what to look for.
+            start: where to begin.
+            stop: where to end.
+
+        Returns:
+            the first position in [start, stop), -1 where it is not.
+        """
         stop = min(stop, self._size)
         while start < stop:
             end = min(start + _WINDOW_BYTES, stop)
@@ -113,7 +130,11 @@ class Content:
         return -1
 
     def skip_zeros(self, position: int) -> int:
-        """The first position from `position` on that holds no zero byte."""
+        """The first position from another one on that holds no zero byte.
+
+        Args:
+            position: where to begin.
+        """
         while block := self[position : position + 4096]:
             rest = block.lstrip(b"\0")
             position += len(block) - len(rest)
@@ -221,7 +242,15 @@ class Joined(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves as files do, to before the start at most."""
+        """Moves as files do, but never to before the start.
+
+        Args:
+            offset: bytes.
+            whence: `io.SEEK_SET`, `io.SEEK_CUR` or `io.SEEK_END`.
+
+        Returns:
+            the new position.
+        """
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(
             whence, self._starts[-1]
         )
@@ -229,7 +258,14 @@ class Joined(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer) -> int:
-        """Fills a buffer as far as there are bytes; returns their number."""
+        """Fills a buffer as far as there are bytes.
+
+        Args:
+            buffer: writable.
+
+        Returns:
+            number of bytes.
+        """
         filled = 0
         try:
             while filled < len(buffer) and self._position < self._starts[-1]:
@@ -246,7 +282,11 @@ class Joined(io.RawIOBase):
 
 
 def open_pieces(pieces: list[Piece]):
-    """Pieces as one binary file: in memory where they are held and not large."""
+    """Pieces as one binary file: in memory where they are held and not large.
+
+    Args:
+        pieces: a `Piece` each.
+    """
     size = sum(stop - start for _, start, stop in pieces)
     if size > WHOLE_BYTES or not all(content.is_held for content, _, _ in pieces):
         return Joined(pieces)
@@ -254,7 +294,11 @@ def open_pieces(pieces: list[Piece]):
 
 
 def in_memory(content: bytes) -> Piece:
-    """A `Piece` of bytes that are in memory."""
+    """A `Piece` of bytes that are in memory.
+
+    Args:
+        content: all of them.
+    """
     return Content.of_bytes(content), 0, len(content)
 
 

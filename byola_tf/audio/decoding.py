@@ -166,10 +166,24 @@ def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.nda
 
 
 def to_pcm16(waveform: np.ndarray) -> np.ndarray:
-    """Rounds float [-1, 1) to int16, clipping what lies outside."""
+    """Rounds to 16 bits, clipping what lies outside.
+
+    Args:
+        waveform: floating, full scale is [-1, 1).
+
+    Returns:
+        int16, of the same shape.
+    """
     return np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
 
 
 def from_pcm16(samples: np.ndarray) -> np.ndarray:
-    """Scales int16 to float32 [-1, 1)."""
+    """Scales 16-bit samples.
+
+    Args:
+        samples: int16.
+
+    Returns:
+        float32 in [-1, 1), of the same shape.
+    """
     return samples.astype(np.float32) / np.float32(32768.0)

@@ -11,13 +11,13 @@ with the header; a loss in the middle is refused.
 
 import dataclasses
 
-from byola_tf.audio import flac, mp3, mp3_frames, ogg, sized, wav
+from byola_tf.audio import flac, mp3, ogg, sized, wav
 from byola_tf.audio.claims import Header, check_rate
 from byola_tf.audio.content import BrokenAudio, Content
 
 __all__ = ["BrokenAudio", "Header", "check_rate", "read_header"]
 
-_SEARCHED_BYTES = 2**16  # for a beginning behind what a server put in front
+_SEARCHED_BYTES = 2**20  # for a beginning behind a server's header or a bad tag
 _UNREADABLE = (  # position and bytes of what is known not to be read
     (0, b"version https://git-lfs", "it is a Git LFS pointer: run `git lfs pull`"),
     (0, b"/annex/objects/", "it is a git-annex pointer: run `git annex get`"),
@@ -78,9 +78,9 @@ def _read_at(content: Content, start: int) -> Header | None:
 
 
 def _read_behind_tag(content: Content) -> Header | None:
-    """The header of another container than MP3 behind an ID3 tag."""
-    tag = mp3_frames.id3_size(content, 0)
-    header = _read_at(content, tag) if tag else None
+    """The header of another container than MP3 behind tags."""
+    tags_end = mp3.skip_tags(content, 0, len(content))
+    header = _read_at(content, tags_end) if tags_end else None
     return header and dataclasses.replace(header, is_plain=False)
 
 

@@ -46,7 +46,15 @@ def mono_of(samples: np.ndarray, encoding: str) -> np.ndarray:
 
 
 def with_channels(samples: np.ndarray, num_channels: int) -> np.ndarray:
-    """Float32 [samples, num_channels] with the same mean, for joined recordings."""
+    """Changes the number of channels and keeps their mean, for joined recordings.
+
+    Args:
+        samples: float32 [samples, channels].
+        num_channels: wanted number.
+
+    Returns:
+        float32 [samples, num_channels].
+    """
     if samples.shape[1] == num_channels:
         return samples
     return np.repeat(samples.mean(axis=1, keepdims=True), num_channels, axis=1)

@@ -88,7 +88,7 @@ def read(content: Content, start: int, stop: int) -> Header:
     Raises:
         BrokenAudio: there are no frames, or there is something else between.
     """
-    tags_end = _skip_tags(content, start, stop)
+    tags_end = skip_tags(content, start, stop)
     begin = _first_frame(content, start, tags_end, stop)
     if begin is None:
         raise NoFrames("it has no MP3 frames")
@@ -121,8 +121,13 @@ def read(content: Content, start: int, stop: int) -> Header:
 
 
 def starts(content: Content, start: int) -> bool:
-    """Whether frames begin at `start`, behind nothing but tags."""
-    tags_end = _skip_tags(content, start, len(content))
+    """Whether frames begin at a position, behind nothing but tags and zeros.
+
+    Args:
+        content: the whole file.
+        start: the position.
+    """
+    tags_end = skip_tags(content, start, len(content))
     begin = content.skip_zeros(tags_end)
     return _is_followed(content, begin, len(content))
 
@@ -253,8 +258,17 @@ def _doubts_at_end(
     return (f"its last {stop - after} bytes are no MP3 frames: its end may be missing",)
 
 
-def _skip_tags(content: Content, position: int, stop: int) -> int:
-    """The end of the tags in front."""
+def skip_tags(content: Content, position: int, stop: int) -> int:
+    """The end of the tags that stand at a position.
+
+    Args:
+        content: the whole file.
+        position: where the first may stand.
+        stop: end of the file.
+
+    Raises:
+        BrokenAudio: there are more than any file has.
+    """
     for _ in range(_MOST_TAGS):
         tag = mp3_frames.tag_size(content, position)
         if not tag or position + tag >= stop:

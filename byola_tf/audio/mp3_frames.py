@@ -33,7 +33,11 @@ class Frame:
     tag_position: int
 
     def is_like(self, other: "Frame") -> bool:
-        """Whether both can be frames of one recording."""
+        """Whether both can be frames of one recording.
+
+        Args:
+            other: another frame.
+        """
         return (self.sample_rate, self.num_channels) == (
             other.sample_rate,
             other.num_channels,
@@ -42,7 +46,14 @@ class Frame:
 
 @functools.lru_cache(4096)
 def read_header(header: bytes) -> Frame | None:
-    """Reads the first four bytes of a frame; None where they are no header."""
+    """Reads the header of a frame.
+
+    Args:
+        header: the first four bytes of the frame.
+
+    Returns:
+        what they say; None where they are no header.
+    """
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return None  # no sync, or not layer III
     version = header[1] >> 3 & 3  # 3: MPEG-1, 2: MPEG-2, 0: MPEG-2.5
@@ -60,7 +71,17 @@ def read_header(header: bytes) -> Frame | None:
 
 
 def read_xing(content: Content, position: int, frame: Frame) -> tuple[bool, int, bool]:
-    """Whether there is a Xing header, its count of frames, whether it has a delay."""
+    """Reads the header that a first frame may hold instead of sound.
+
+    Args:
+        content: the whole file.
+        position: of the frame.
+        frame: what its header says.
+
+    Returns:
+        whether it is such a header, its count of frames (0 where it has none), and
+        whether it tells the encoder's delay.
+    """
     tag = content[position + frame.tag_position : position + frame.size]
     if tag[:4] not in (b"Xing", b"Info") or len(tag) < 12:
         return False, 0, False
@@ -88,7 +109,15 @@ def make_header_frame(header: bytes) -> bytearray:
 
 
 def tag_size(content: Content, position: int) -> int:
-    """Bytes that a tag takes at `position`, 0 when there is none."""
+    """Length of an ID3, ID3v2 or APE tag.
+
+    Args:
+        content: the whole file.
+        position: where it may stand.
+
+    Returns:
+        bytes, 0 when there is none.
+    """
     name = content[position : position + 8]
     if name[:3] == b"TAG":
         return 128
@@ -102,7 +131,15 @@ def tag_size(content: Content, position: int) -> int:
 
 
 def id3_size(content: Content, position: int) -> int:
-    """Bytes that an ID3v2 tag takes at `position`, 0 when there is none."""
+    """Length of an ID3v2 tag.
+
+    Args:
+        content: the whole file.
+        position: where it may stand.
+
+    Returns:
+        bytes, 0 when there is none.
+    """
     header = content[position : position + 10]
     if header[:3] != b"ID3" or len(header) < 10:
         return 0

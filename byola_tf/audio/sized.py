@@ -51,7 +51,12 @@ _AU_ORDERS = {b".snd": ">", b"dns.": "<"}
 
 
 def is_sized(content: Content, start: int) -> bool:
-    """Whether a file of these containers begins at `start`."""
+    """Whether a file of these containers begins at a position.
+
+    Args:
+        content: the whole file.
+        start: the position.
+    """
     name = content[start : start + 4]
     if name == b"FORM":
         return content[start + 8 : start + 12] in (b"AIFF", b"AIFC")

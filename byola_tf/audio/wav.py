@@ -7,6 +7,7 @@ libsndfile then gets a header that tells what is there.
 
 import re
 import struct
+from typing import NamedTuple
 
 from byola_tf.audio import mp3
 from byola_tf.audio.claims import Header, true_size
@@ -32,7 +33,12 @@ _Chunks = list[tuple[bytes, int, int]]  # name, position and size of the body
 
 
 def is_wav(content: Content, start: int) -> bool:
-    """Whether a WAV file begins at `start`."""
+    """Whether a WAV file begins at a position.
+
+    Args:
+        content: the whole file.
+        start: the position.
+    """
     return content[start : start + 4] in _ORDERS and (
         content[start + 8 : start + 12] == b"WAVE"
     )
@@ -51,37 +57,83 @@ def read(content: Content, start: int) -> Header:
     order = _ORDERS[content[start : start + 4]]
     before, _ = _follow(content, start + 12, order)
     bodies = {name: (begin, size) for name, begin, size in reversed(before)}
-    tag, channels, rate, block, bits = _format(content, bodies, order)
+    form = _format(content, bodies, order)
     if b"data" not in bodies:
         raise BrokenAudio("it is truncated: its samples are missing")
     begin, claimed, width = _claimed_samples(content, bodies)
     size, doubts = true_size(claimed, len(content) - begin, width)
     if not claimed and _follow(content, begin, order)[1] == len(content):
         size, doubts = 0, ()  # nothing was recorded
-    if tag in _MPEG:
+    if form.tag in _MPEG:
         return mp3.read(content, begin, begin + size).with_doubts(doubts)
 
     behind, end = _follow(content, begin + size + size % 2, order)
-    if _is_stray(content, end):
-        doubts += (f"{len(content) - end} bytes behind its samples are in no chunk",)
+    is_whole = size == claimed and b"data" not in [name for name, _, _ in behind]
     pieces = [(content, start, len(content))]
-    if size != claimed or content[start : start + 4] == b"BW64":
-        size -= size % (block or 1)  # a torn block of ADPCM decodes to noise
+    # libsndfile fails on a second data chunk, and does not know BW64
+    if not is_whole or content[start : start + 4] == b"BW64":
+        size -= size % (form.block or 1)  # a torn block of ADPCM decodes to noise
         header = _make_header(content, bodies, size, order)
         pieces = [in_memory(header), (content, begin, begin + size)]
-    encoding = _ENCODINGS.get((tag, bits), "other")
-    num_samples = size // block if block and encoding != "other" else None
     is_plain = (
         content[:4] == b"RIFF"
-        and size == claimed
+        and is_whole
+        and form.is_plain(size)
         and _is_simple(before + behind)
         and end == 8 + _number(content, start + 4, order) == len(content)
-        # where these are 0, tensorflow-io ends the process
-        and block * 8 == channels * bits > 0
-        and num_samples is not None
-        and size == num_samples * block > 0
     )
-    return Header(encoding, rate, channels, num_samples, [pieces], is_plain, doubts)
+    return Header(
+        form.encoding,
+        form.rate,
+        form.channels,
+        form.num_samples(size),
+        [pieces],
+        is_plain,
+        doubts + _doubts_behind(content, behind, end),
+    )
+
+
+class _Format(NamedTuple):
+    """The format chunk.
+
+    Attributes:
+        tag: kind of encoding.
+        channels: number of channels.
+        rate: Hz.
+        block: bytes of one sample of all channels, or of a block of ADPCM.
+        bits: of one sample.
+    """
+
+    tag: int
+    channels: int
+    rate: int
+    block: int
+    bits: int
+
+    @property
+    def encoding(self) -> str:
+        """See `Header`."""
+        return _ENCODINGS.get((self.tag, self.bits), "other")
+
+    def num_samples(self, size: int) -> int | None:
+        """Samples a channel in `size` bytes; None where only the decoder knows."""
+        return size // self.block if self.block and self.encoding != "other" else None
+
+    def is_plain(self, size: int) -> bool:
+        """Whether tensorflow-io reads `size` bytes of it."""
+        # where block or channels are 0, it ends the process
+        is_sane = self.block * 8 == self.channels * self.bits > 0
+        return is_sane and self.encoding != "other" and size % self.block == 0 < size
+
+
+def _doubts_behind(content: Content, behind: _Chunks, end: int) -> tuple[str, ...]:
+    """What may be sound behind the samples: chunks, and what follows their `end`."""
+    if any(name == b"data" for name, _, _ in behind):
+        return ("it has samples in a second data chunk, which are not read",)
+    rest = content.skip_zeros(end)
+    if rest < len(content) and not content[rest : rest + 12].startswith(_TAGS):
+        return (f"{len(content) - end} bytes behind its samples are in no chunk",)
+    return ()
 
 
 def _follow(content: Content, position: int, order: str) -> tuple[_Chunks, int]:
@@ -104,8 +156,7 @@ def _follow(content: Content, position: int, order: str) -> tuple[_Chunks, int]:
     return chunks, position
 
 
-def _format(content: Content, bodies: dict, order: str) -> tuple[int, ...]:
-    """Format tag, channels, rate in Hz, bytes of a sample of all channels, bits."""
+def _format(content: Content, bodies: dict, order: str) -> _Format:
     start, size = bodies.get(b"fmt ", (0, 0))
     if size < 16 or start + 16 > len(content):
         raise BrokenAudio("it has no format chunk")
@@ -114,7 +165,7 @@ def _format(content: Content, bodies: dict, order: str) -> tuple[int, ...]:
     )
     if tag == _EXTENSIBLE and 40 <= size <= len(content) - start:
         (tag,) = struct.unpack(order + "H", content[start + 24 : start + 26])
-    return tag, channels, rate, block, bits
+    return _Format(tag, channels, rate, block, bits)
 
 
 def _claimed_samples(content: Content, bodies: dict) -> tuple[int, int, int]:
@@ -137,12 +188,6 @@ def _is_simple(chunks: _Chunks) -> bool:
         # it forgets the padding of odd ones
         and all(size % 2 == 0 for _, _, size in chunks)
     )
-
-
-def _is_stray(content: Content, end: int) -> bool:
-    """Whether what follows the chunks is more than padding and tags."""
-    rest = content.skip_zeros(end)
-    return rest < len(content) and not content[rest : rest + 12].startswith(_TAGS)
 
 
 def _make_header(content: Content, bodies: dict, size: int, order: str) -> bytes:
