@@ -120,10 +120,14 @@ def others() -> dict[str, Odd]:
     ogg = encoded.encode(_sound(), "OGG")
     opus = encoded.encode(_sound(rate=48_000), "OGG", "OPUS", 48_000)
     exact, some = (SAMPLES, SAMPLES), (SAMPLES // 3, SAMPLES - 1)
-    piped = encoded.mend(flac, 21, bytes([flac[21] & 0xF0]) + bytes(4))
+    piped, piped_stereo = (
+        encoded.mend(whole, 21, bytes([whole[21] & 0xF0]) + bytes(4))
+        for whole in (flac, encoded.encode(_sound(2), "FLAC"))
+    )
     middle = len(flac) // 2
     made = {
         "piped.flac": Odd(piped, exact),
+        "piped_stereo.flac": Odd(piped_stereo, exact),
         "cut.flac": Odd(flac[:-100], some, "may be truncated"),
         "piped_and_cut.flac": Odd(piped[:-100], some, "ends inside a FLAC frame"),
         "promise.flac": Odd(

@@ -23,7 +23,7 @@ from hub_export.tables.rows import RowMaker
 
 error_path = writing.error_path
 
-_VERSION = 2  # of what the rows of a part mean
+_VERSION = 3  # of what the rows of a part mean
 _FILES_PER_PART = 64
 _HELD_BATCHES = 8  # batches' worth of short files, to find similar lengths among
 

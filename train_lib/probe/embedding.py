@@ -32,7 +32,7 @@ from train_lib.probe import crops, store
 from train_lib.probe.store import TaskEmbeddings
 from train_lib.probe.tasks.tasks import Fold, Task
 
-CACHE_VERSION = 1  # of crops, statistics and layout
+CACHE_VERSION = 2  # of crops, statistics and layout
 STATISTICS_CROPS = 5000
 _WAIT_SECONDS = 6 * 3600.0  # for another process that embeds the same
 _TEMPORARY = "byola-embeddings-"
