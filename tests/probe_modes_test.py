@@ -25,6 +25,7 @@ from train_lib.probe.judging import (
 )
 from train_lib.probe.linear import linear_probe
 from train_lib.probe.models import opening
+from train_lib.probe.report import checking
 from train_lib.probe.results import table
 from train_lib.probe.tasks import tasks
 
@@ -240,7 +241,7 @@ class TestFineTuning:
 
 class TestResults:
     @pytest.mark.parametrize("mode", ["linear", "knn", "few_shot", "finetune"])
-    def test_every_mode_writes_its_predictions(self, sounds, small, mode):
+    def test_every_mode_writes_its_predictions(self, sounds, small, mode, tmp_path):
         result = linear_probe(
             small,
             str(sounds / "splits.csv"),
@@ -251,7 +252,8 @@ class TestResults:
             shots=[1, 3],
             learning_rate=None if mode == "finetune" else 1e-3,
         ).result
-        result = json.loads(json.dumps(result))
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        result = checking.read(str(tmp_path / "result.json"))  # as the report does
         assert result["mode"] == mode and result["embedding_size"] == 16 * 8 + 16
         clips = result["clips"]
         assert len(clips["file_name"]) == len(set(clips["file_name"])) == 12

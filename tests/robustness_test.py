@@ -10,6 +10,7 @@ import soundfile
 
 from byola_tf.errors import UserError
 from train_lib.probe import perturbations, robustness
+from train_lib.probe.report import checking
 
 RATE = 16000
 
@@ -113,8 +114,9 @@ def measure(sounds, model="logmel", **options):
     )
 
 
-def test_louder_noise_moves_embeddings_further(sounds):
-    result = json.loads(json.dumps(measure(sounds)))
+def test_louder_noise_moves_embeddings_further(sounds, tmp_path):
+    (tmp_path / "result.json").write_text(json.dumps(measure(sounds)))
+    result = checking.read(str(tmp_path / "result.json"))  # as the report does
     assert result["num_clips"] == 60 and result["clean"]["mean"] > 0.95
     rows = {(row["kind"], row["setting"]): row for row in result["rows"]}
     assert len(rows) == 2 * 3 + 4 + 4 + 3

@@ -2,11 +2,15 @@
 
 import csv
 import io
+import sys
 
 import pytest
 
+from byola_tf.errors import UserError
 from hub_export.publishing import model_card
 from train_lib.pages import text
+from train_lib.probe.report import evaluation_page
+from train_lib.probe.tasks import labelled_folder
 
 
 @pytest.mark.parametrize(
@@ -99,3 +103,20 @@ def test_a_model_card_shows_names_as_they_are():
     assert "``a`<script>``" in model_card._data(facts).replace("`` ", "``").replace(
         " ``", "``"
     )
+
+
+def test_a_line_break_in_a_file_name_stays_in_its_cell(tmp_path):
+    names = ("a\rb/x.wav", "a\nb/y.wav", 'say "a", b/z.wav', "plain/=1.wav")
+    found = labelled_folder.LabelledFolder(
+        "x", names * 4, ("one", "two", "three", "four") * 4, 1.0
+    )
+    labelled_folder.write_task(found, str(tmp_path / "task.csv"))
+    with open(tmp_path / "task.csv", newline="") as file:
+        assert {row["file_name"] for row in csv.DictReader(file)} == set(names)
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_missing_package_is_said_before_the_work(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"{package}.*byola-tf\[eval\]"):
+        evaluation_page.write(str(tmp_path / "nowhere"), str(tmp_path / "r.html"))

@@ -21,6 +21,7 @@ from hub_export.tflite import clips as tflite_clips
 from hub_export.tflite import files as tflite_files
 from hub_export.tflite import measurement, metadata, models, proof
 from hub_export.tflite.runner import Runner
+from train_lib.pages import text
 
 FLAVOURS = tuple(proof.THRESHOLDS)
 DEFAULT_FLAVOURS = ("float32", "float16", "dynamic", "int8")
@@ -242,25 +243,24 @@ def table(report: dict) -> str:
     if "saved_model" in report:
         name = f"accuracy, % (SavedModel {_accuracy(report['saved_model'])})"
         columns[name] = _accuracy
-    lines = [list(columns), ["---"] * len(columns)]
-    lines += [[column(row) for column in columns.values()] for row in rows]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [[column(row) for column in columns.values()] for row in rows]
+    shown = text.markdown_table(list(columns), cells)
     wrong = [
         name for row in rows if not row["right_in_tensorflow"] for name in row["files"]
     ]
     if wrong:
-        text += (
+        shown += (
             f"\n\nWarning: tf.lite.Interpreter of TensorFlow {tf.__version__} gives "
             f"other embeddings with {', '.join(wrong)} than LiteRT, which gives the "
             "model's. Run these files with LiteRT, or without the XNNPACK delegate."
         )
-    return text
+    return shown
 
 
 def _accuracy(row: dict) -> str:
     if "accuracy" not in row:
         return ""
-    return f"{100 * row['accuracy']:.1f} ± {100 * row['accuracy_ci95']:.1f}"
+    return text.percent(row["accuracy"], row["accuracy_ci95"])
 
 
 _COLUMNS = {

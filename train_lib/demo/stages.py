@@ -15,7 +15,7 @@ from train_lib.cli import progress
 from train_lib.configs import demo as demo_config
 from train_lib.demo import contents as demo_contents
 from train_lib.demo import page as demo_page
-from train_lib.pages import text
+from train_lib.pages import html, text
 from train_lib.probe import linear
 from train_lib.probe.models import floors
 from train_lib.probe.tasks import labelled_folder
@@ -70,8 +70,10 @@ def run(
         config: of pre-training; `train_lib/configs/demo.py` by default.
 
     Raises:
-        UserError: the sounds or the output folder cannot be used.
+        UserError: the sounds or the output folder cannot be used, or a package
+            is missing.
     """
+    html.require_packages()
     stages = Stages()
     model = os.path.join(output, "model")
     run_folder = os.path.join(output, "run")

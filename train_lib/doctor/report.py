@@ -15,7 +15,7 @@ from train_lib.cli import progress
 from train_lib.doctor import examination, findings, schedule
 from train_lib.doctor.examination import Examination
 from train_lib.doctor.measurement import Measurement
-from train_lib.pages import text
+from train_lib.pages import html, text
 
 
 def run(
@@ -40,13 +40,9 @@ def run(
     Raises:
         UserError: bad arguments, or no files.
     """
-    try:
-        from train_lib.doctor import report_page
-    except ImportError as error:
-        raise UserError(
-            "The report must have matplotlib for its plots. It is not installed: "
-            "pip install 'byola-tf[eval]'."
-        ) from error
+    html.require_packages()
+    from train_lib.doctor import report_page
+
     base, extension = os.path.splitext(report)
     if extension.lower() not in (".html", ".htm"):
         raise UserError(

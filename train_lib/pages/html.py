@@ -6,13 +6,23 @@ is text whatever it holds; a picture is given as bytes and lies inside the page.
 
 import base64
 import functools
+import importlib.util
 import pathlib
 
-import jinja2
-
+from byola_tf.errors import UserError
 from train_lib.pages import text
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
+
+
+def require_packages() -> None:
+    """Raises UserError if a page could not be made, before the work that it shows."""
+    for package in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"The page needs the package {package}, which is not installed. "
+                "Install it: pip install 'byola-tf[eval]'."
+            )
 
 
 def render(template: str, **values) -> str:
@@ -30,7 +40,9 @@ def render(template: str, **values) -> str:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def _environment():
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -116,10 +116,10 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping | Sequence]) -> str:
         columns: headings.
         rows: cells in that order, or by heading; empty where None or absent.
     """
-    lines = [_csv_line(columns)]
+    lines = [csv_line(map(csv_cell, columns))]
     for row in rows:
         cells = map(row.get, columns) if isinstance(row, Mapping) else row
-        lines.append(_csv_line(cells))
+        lines.append(csv_line(map(csv_cell, cells)))
     return "".join(lines)
 
 
@@ -135,10 +135,11 @@ def csv_cell(value):
     return f"'{value}" if _FORMULA.match(value) and not _is_number(value) else value
 
 
-def _csv_line(cells: Iterable) -> str:
+def csv_line(cells: Iterable) -> str:
+    """A line of a table that programs read: cells as they are."""
     with io.StringIO(newline="") as line:
         # with another line end, Python 3.11 leaves "\r" in a cell unquoted
-        csv.writer(line, lineterminator="\r\n").writerow(map(csv_cell, cells))
+        csv.writer(line, lineterminator="\r\n").writerow(cells)
         return line.getvalue().removesuffix("\r\n") + "\n"
 
 

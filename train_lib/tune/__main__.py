@@ -56,8 +56,10 @@ def main() -> None:
     steps = command.required("steps", STEPS.value, "500")
     workdir = command.required("workdir", WORKDIR.value, "runs/search")
     from byola_tf import files
+    from train_lib.pages import html, text
     from train_lib.tune import page, space, study
 
+    html.require_packages()
     search = study.Search(
         base,
         space.read(SPACE.value),
@@ -82,7 +84,7 @@ def main() -> None:
     files.write_text(path, page.render(found, train))
     print(
         f"Best of {len(states) - states.count('FAIL')} trials: "
-        f"{100 * found.best_value:.1f} % on validation clips.\n"
+        f"{text.percent(found.best_value)} % on validation clips.\n"
         f"Page: {path}\nTrain: {train}"
     )
 

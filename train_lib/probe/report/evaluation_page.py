@@ -37,8 +37,10 @@ def write(results: str, output: str, title: str = TITLE) -> Written:
         title: heading.
 
     Raises:
-        UserError: the results cannot be read, or the page cannot be written.
+        UserError: the results cannot be read, the page cannot be written, or a
+            package is missing.
     """
+    html.require_packages()
     base, extension = os.path.splitext(output)
     if extension != ".html" or os.path.isdir(output):
         raise UserError(

@@ -1,8 +1,6 @@
 """A folder whose sub-folders are the classes, as a task for the probe."""
 
-import csv
 import dataclasses
-import io
 import os
 from collections.abc import Sequence
 
@@ -10,6 +8,7 @@ import numpy as np
 
 from byola_tf import audio, files
 from byola_tf.errors import UserError
+from train_lib.pages import text
 from train_lib.probe.tasks import tasks
 
 MIN_FILES_PER_CLASS = 4
@@ -87,11 +86,8 @@ def write_task(found: LabelledFolder, path: str) -> int:
     """
     limit = int(_MAX_PROBE_SECONDS / found.unit_seconds / len(found.classes))
     column, lines = divide(found, max(limit, 10))
-    with io.StringIO() as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file_name", "label", column))
-        writer.writerows(lines)
-        files.write_text(path, text.getvalue())
+    table = [("file_name", "label", column), *lines]
+    files.write_text(path, "".join(map(text.csv_line, table)))
     return len(lines)
 
 

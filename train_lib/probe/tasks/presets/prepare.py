@@ -6,9 +6,7 @@ sampling rate.
 """
 
 import collections
-import csv
 import dataclasses
-import io
 import json
 import os
 import shutil
@@ -20,6 +18,7 @@ from byola_tf import audio, files, parallel
 from byola_tf.corpus.corpus import no_progress
 from byola_tf.corpus.metadata_table import SPLITS
 from byola_tf.errors import UserError
+from train_lib.pages import text
 from train_lib.probe.tasks import presets
 from train_lib.probe.tasks import table as task_table
 from train_lib.probe.tasks.presets import own_data
@@ -267,11 +266,9 @@ def _copy(original: str, copy: str, sample_rate: int) -> None:
 
 
 def _write_table(path: str, listing: Listing, names: Sequence[str]) -> None:
-    with io.StringIO() as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file_name", "label", listing.column))
-        writer.writerows(
-            (name, clip.label, clip.part)
-            for name, clip in zip(names, listing.clips, strict=True)
-        )
-        files.write_text(path, text.getvalue())
+    rows = [("file_name", "label", listing.column)]
+    rows += [
+        (name, clip.label, clip.part)
+        for name, clip in zip(names, listing.clips, strict=True)
+    ]
+    files.write_text(path, "".join(map(text.csv_line, rows)))
