@@ -341,7 +341,7 @@ def test_an_output_that_cannot_be_written_is_one_line(model, tmp_path):
     with pytest.raises(OSError) as below_a_file:
         corpus_embedding.embed_corpus(model, corpus, str(tmp_path / "file" / "t.npz"))
     said = faults.describe(below_a_file.value)
-    assert str(tmp_path / "file") in said and "\n" not in said
+    assert str(tmp_path / "file") in said and "name another place" in said
 
 
 def test_a_read_only_output_is_one_line_before_the_work(tmp_path):
