@@ -154,6 +154,17 @@ def test_hints_name_the_launcher(monkeypatch, as_module):
     assert commands.invocation("export") == "'../my checkout/byola' export"
 
 
+def test_hints_name_a_script_outside_of_the_search_path(monkeypatch, tmp_path):
+    monkeypatch.delenv(commands.LAUNCHER, raising=False)
+    script = tmp_path / "byola"
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "orig_argv", ["python", str(script), "report"])
+    monkeypatch.setenv("PATH", os.defpath)
+    assert commands.invocation("probe") == f"{script} probe"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commands.invocation("probe") == "byola probe"
+
+
 def test_only_commands_are_rewritten(monkeypatch):
     monkeypatch.setenv(commands.LAUNCHER, "./byola")
     text = (

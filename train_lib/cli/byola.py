@@ -6,7 +6,6 @@ help and a mistyped word are answered at once.
 
 import importlib
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 
@@ -18,7 +17,7 @@ _OF_THE_LAUNCHER = ("test", "run", "python", "setup")
 
 def help_text() -> str:
     """All commands, by what a person wants to do."""
-    program = _program()
+    program = commands.program()
     lines = [
         "byola: audio embeddings from a folder of sounds, with BYOL-A in TensorFlow.",
         "",
@@ -43,7 +42,7 @@ def unknown(word: str) -> str:
     close += difflib.get_close_matches(asked, known, n=3, cutoff=0.5)
     close = list(dict.fromkeys(close))[:3]
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    return f"There is no command {word!r}.{hint} See {_program()} --help."
+    return f"There is no command {word!r}.{hint} See {commands.program()} --help."
 
 
 def run(argv: Sequence[str]) -> None:
@@ -71,10 +70,6 @@ def run(argv: Sequence[str]) -> None:
     if hasattr(module, "__path__"):
         module = importlib.import_module(f"{command.module}.__main__")
     module.cli()
-
-
-def _program() -> str:
-    return shlex.quote(os.environ.get(commands.LAUNCHER) or "byola")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 
@@ -87,14 +88,26 @@ def invocation(name: str) -> str:
         e.g. "byola probe", "./byola probe" where the launcher was used, or
         "python -m train_lib.linear_probe" where a module was run.
     """
-    launcher = os.environ.get(LAUNCHER)
-    if launcher:
-        return f"{shlex.quote(launcher)} {name}"
     specification = getattr(sys.modules["__main__"], "__spec__", None)
     top = specification.name.partition(".")[0] if specification else ""
-    if top in ("train_lib", "hub_export"):
+    if top in ("train_lib", "hub_export") and not os.environ.get(LAUNCHER):
         return f"{shlex.quote(sys.orig_argv[0])} -m {COMMANDS[name].module}"
-    return f"byola {name}"
+    return f"{program()} {name}"
+
+
+def program() -> str:
+    """What to type for `byola` in the reader's shell: the launcher, or the script.
+
+    A script outside of the search path (`.venv/bin/byola`) is named by its path.
+    """
+    script = "".join(sys.orig_argv[1:2])
+    if os.environ.get(LAUNCHER):
+        return shlex.quote(os.environ[LAUNCHER])
+    if os.path.basename(script) == "byola":
+        found = shutil.which("byola")
+        if not found or os.path.realpath(found) != os.path.realpath(script):
+            return shlex.quote(script)
+    return "byola"
 
 
 def in_this_shell(text: str) -> str:
