@@ -15,6 +15,7 @@ _WAYS_OUT = {
     errno.EPERM: "Change its permissions, or name another place.",
     errno.ENOTDIR: "A part of the path is a file: name another place.",
     errno.EEXIST: "A file is in the way of a folder: name another place.",
+    errno.EEXIST: "Something else stands there: name another place.",
     errno.EISDIR: "It is a folder: name a file.",
     errno.ENOENT: "Check the path.",
     errno.EMFILE: "Raise the limit of open files (ulimit -n).",

@@ -1,1 +1,1 @@
-"""Sounds, a short run, export, probe and a page: `python -m train_lib.demo`."""
+"""Sounds, a short run, export, probe and a page: `byola demo`."""
