@@ -6,12 +6,17 @@ depth, and the fields that the caller needs must have the types that the caller
 expects. Everything else is one `UserError` that names the file.
 """
 
+import io
 import json
 import math
 import os
+import re
 import stat
+import zipfile
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from byola_tf.errors import UserError
 
@@ -95,6 +100,73 @@ def parse_json(content: bytes | str, name: str, what: str) -> Any:
     if _depth(value) > MAX_DEPTH:
         raise refused(name, what, f"it is nested more than {MAX_DEPTH} deep")
     return value
+
+
+def parse_npz(
+    content: bytes, types: Mapping[str, tuple[str, int]], name: str, what: str
+) -> dict[str, np.ndarray]:
+    """Reads a NumPy archive that `np.savez` wrote.
+
+    What a member claims is compared with the bytes that it has, before memory is
+    taken for it.
+
+    Args:
+        content: of the file.
+        types: name → (kinds of dtype as in `dtype.kind`, number of axes) of the
+            arrays that must be there.
+        name, what: of the file, for messages.
+
+    Raises:
+        UserError: it is no such archive, an array is absent or of another kind.
+    """
+    arrays = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for field, (kinds, num_axes) in types.items():
+                info = archive.getinfo(f"{field}.npy")
+                if info.compress_type != zipfile.ZIP_STORED:
+                    raise refused(name, what, "it is compressed")
+                array = _parse_array(archive.read(info))
+                if array.dtype.kind not in kinds or array.ndim != num_axes:
+                    received = f"{array.dtype} with {array.ndim} axes"
+                    raise refused(name, what, f"{field!r} is {received}")
+                arrays[field] = array
+    except UserError:
+        raise
+    except KeyError as error:
+        raise refused(name, what, f"it lacks an array: {error}") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        raise refused(name, what, f"it is no NumPy archive ({error})") from error
+    except (ValueError, TypeError) as error:  # of the header of an array
+        raise refused(name, what, f"an array is damaged ({error})") from error
+    return arrays
+
+
+_NPY_HEADER = re.compile(
+    rb"\{'descr': '([<|][a-z]\d{1,2})', 'fortran_order': False, "
+    rb"'shape': \(((?:\d{1,15}, ?)*(?:\d{1,15})?)\), \} *\n"
+)
+
+
+def _parse_array(content: bytes) -> np.ndarray:
+    """An `.npy` of version 1; a header that claims another size is a lie.
+
+    NumPy reads headers as Python, which is more than is needed here, and which
+    CPython 3.11 cannot do in two threads.
+    """
+    if content[:8] != b"\x93NUMPY\1\0":
+        raise ValueError("no array of version 1")
+    end = 10 + int.from_bytes(content[8:10], "little")
+    header = _NPY_HEADER.fullmatch(content[10:end])
+    if not header:
+        raise ValueError("its header is not NumPy's")
+    dtype = np.dtype(header[1].decode())
+    shape = [int(length) for length in header[2].replace(b",", b" ").split()]
+    if dtype.hasobject or len(shape) > 8:
+        raise ValueError("no plain array")
+    if math.prod(shape) * dtype.itemsize != len(content) - end:
+        raise ValueError("the header claims another size")
+    return np.frombuffer(content, dtype, offset=end).reshape(shape)
 
 
 def fields(value: Any, types: Mapping[str, Any], name: str, what: str) -> dict:

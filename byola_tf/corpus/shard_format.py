@@ -12,25 +12,38 @@ import io
 import json
 import os
 import struct
-import threading
-import zipfile
 
 import google_crc32c
 import numpy as np
 import tensorflow as tf
 
+from byola_tf import foreign
 from byola_tf.errors import UserError
 
-FORMAT, VERSION = "byola_tf.corpus.shards", 1
+FORMAT, VERSION = "byola_tf.shards", 1
 MANIFEST = "manifest.json"
 EXTENSION = ".tfrecord"
 _INDEX_EXTENSION = ".index.npz"
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4  # TFRecord: length, its CRC | data | its CRC
 
-# np.load parses headers with `ast`, which CPython 3.11 cannot do in two threads:
-# "SystemError: AST constructor recursion depth mismatch"
-_one_at_a_time = threading.Lock()
+_MAX_INDEX_BYTES = 1 << 30
+_MAX_NUMBER = 1 << 53
+_ARRAYS = {
+    "about": ("u", 1),
+    **{
+        name: ("i", 1)
+        for name in ("recording", "length", "offset", "size", "payload_size")
+    },
+}
+_ABOUT = {
+    **{"layout": dict, "inputs": str, "bytes": int, "crc32c": str},
+    **{"paths": list, "labels": list, "skipped": dict},
+}
+_MANIFEST = {
+    **{"version": int, "layout": dict, "shards": list, "skipped": dict},
+    **{"audio": str, "num_recordings": int, "hours": float},
+}
 
 _integer = tf.io.FixedLenFeature([], tf.int64)
 _text = tf.io.FixedLenFeature([], tf.string)
@@ -75,6 +88,31 @@ class Layout:
     def num_pieces(self, length):
         """Number of pieces of recordings of `length` samples."""
         return 1 + np.maximum(0, -(-(length - self.piece_samples) // self.hop_samples))
+
+    @classmethod
+    def from_dict(cls, values, path: str, what: str) -> "Layout":
+        """Takes what an index or a manifest holds, by the rules of `prepare`.
+
+        Args:
+            values: of the file.
+            path, what: of the file, for messages.
+
+        Raises:
+            UserError: other fields, or numbers that cannot be.
+        """
+        types = {field.name: field.type for field in dataclasses.fields(cls)}
+        values = foreign.fields(values, types, path, what)
+        if set(values) != set(types):
+            raise foreign.refused(path, what, "its layout has other fields")
+        layout = cls(**values)
+        is_possible = (
+            0 < layout.sample_rate <= 10**7
+            and 0 <= layout.overlap_samples < layout.piece_samples <= 2**40
+            and layout.payload in ("pcm", "flac")
+        )
+        if not is_possible:
+            raise foreign.refused(path, what, f"its layout cannot be: {values}")
+        return layout
 
     def piece_at(self, start, num_pieces):
         """The piece that holds a crop from sample `start` on."""
@@ -124,23 +162,37 @@ class Index:
         Raises:
             UserError: the file is absent, damaged or something else.
         """
-        try:
-            with tf.io.gfile.GFile(path, "rb") as file:
-                content = io.BytesIO(file.read())
-            with _one_at_a_time:
-                archive = np.load(content, allow_pickle=False)
-                arrays = {name: archive[name] for name in archive.files}
-            about = json.loads(arrays.pop("about").tobytes())
-            return cls(about, **arrays)
-        except (
-            *(tf.errors.OpError, OSError, ValueError, KeyError, TypeError),
-            *(AttributeError, EOFError, zipfile.BadZipFile),
-        ) as error:
-            raise UserError(
-                f"{path!r} must be the index of a shard, but cannot be read "
-                f"({error}). Run byola prepare again: it makes the missing "
-                "shards."
-            ) from error
+        what = "The index of a shard"
+        content = foreign.read_bytes(path, what, _MAX_INDEX_BYTES)
+        arrays = foreign.parse_npz(content, _ARRAYS, path, what)
+        about = foreign.parse_json(arrays.pop("about").tobytes(), path, what)
+        index = cls(foreign.fields(about, _ABOUT, path, what), **arrays)
+        fault = index._find_fault(Layout.from_dict(about["layout"], path, what))
+        if fault:
+            raise foreign.refused(path, what, fault)
+        return index
+
+    def _find_fault(self, layout: Layout) -> str:
+        """What does not fit together; "" when all does."""
+        about, records = self.about, (self.offset, self.size, self.payload_size)
+        num_texts = {len(about["paths"]), len(about["labels"]), len(self.length)}
+        if len(num_texts) > 1 or len(self.recording) != len(self.length):
+            return "it names other recordings than it has"
+        if len({len(values) for values in records}) > 1:
+            return "its records do not fit together"
+        texts = (*about["paths"], *about["labels"], *about["skipped"].values())
+        if not all(isinstance(text, str) for text in texts):
+            return "a path, label or reason is no text"
+        numbers = np.concatenate([self.recording, self.length, *records])
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < _MAX_NUMBER:
+            return "it has a number that cannot be"
+        if (self.payload_size > self.size).any():
+            return "a payload is longer than its record"
+        if (self.offset + self.size > about["bytes"]).any():
+            return "a record lies outside of its shard"
+        if layout.num_pieces(self.length).sum() != len(self.offset):
+            return "its recordings have other pieces than it lists"
+        return ""
 
 
 def shard_name(number: int, count: int) -> str:
@@ -170,21 +222,26 @@ def read_manifest(folder: str) -> dict:
         UserError: there is none, or it is another program's or version's.
     """
     path = os.path.join(folder, MANIFEST)
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            manifest = json.loads(file.read())
-    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
+    if not tf.io.gfile.exists(path):
         raise UserError(
             f"A folder of shards must have a {MANIFEST}, which byola prepare "
             f"writes last. Received: {folder!r}, which has none. Run the same "
             "prepare command again: it goes on where it was stopped."
-        ) from error
-    except (tf.errors.OpError, ValueError) as error:
-        raise UserError(f"{path!r} must be JSON that can be read: {error}") from error
+        )
+    what = "The manifest of shards"
+    manifest = foreign.read_json(path, what)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UserError(
             f"{path!r} must be written by byola prepare. It is something else."
         )
+    foreign.fields(manifest, _MANIFEST, path, what)
+    Layout.from_dict(manifest["layout"], path, what)
+    for shard in manifest["shards"]:
+        foreign.fields(shard, {"name": str, "bytes": int, "crc32c": str}, path, what)
+        if os.path.basename(shard["name"]) != shard["name"]:
+            raise foreign.refused(path, what, f"{shard['name']!r} is no file name")
+    if not manifest["shards"]:
+        raise foreign.refused(path, what, "it lists no shard")
     if manifest["version"] != VERSION:
         raise UserError(
             f"{path!r} must have version {VERSION}. Received: "

@@ -94,7 +94,10 @@ def check_contents(path: str) -> None:
     """
     total = 0
     try:
-        with tarfile.open(path, "r|gz", tarinfo=_ShortHeader) as tar:
+        with (
+            gzip.open(path) as plain,
+            tarfile.open(fileobj=plain, mode="r|", tarinfo=_ShortHeader) as tar,
+        ):
             for number, member in enumerate(tar):
                 total += max(member.size, 0)
                 reason = None

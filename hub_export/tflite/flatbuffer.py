@@ -152,6 +152,8 @@ def _tables(table, slot: int) -> list:
     if not offset:
         return []
     start = table.Vector(offset)
+    if table.VectorLen(offset) > len(table.Bytes):
+        raise ValueError("a vector that is longer than its file")
     return [
         flatbuffers.table.Table(
             table.Bytes, table.Indirect(start + _OFFSET_BYTES * index)

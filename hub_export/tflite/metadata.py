@@ -6,6 +6,7 @@ The file itself is rewritten through the schema classes of ai-edge-litert.
 """
 
 import collections
+import functools
 import json
 import os
 
@@ -13,12 +14,41 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from byola_tf import foreign
 from byola_tf.errors import UserError
 from hub_export.tflite import flatbuffer
 
 METADATA_NAME = "TFLITE_METADATA"
 FACTS_NAME = "byola_tf"
 _FILE_IDENTIFIER = b"TFL3"
+_WHAT = "A TFLite model"
+_MAX_BYTES = 2 << 30  # offsets of a flatbuffer have 31 bits
+
+
+def _of_others(read):
+    """Makes whatever a forged flatbuffer provokes in its reader one sentence.
+
+    The Python reader of flatbuffers has no verifier: it follows every offset.
+    """
+
+    @functools.wraps(read)
+    def guarded(path: str):
+        try:
+            return read(path)
+        except UserError:
+            raise
+        except Exception as error:
+            reason = f"its tables lead nowhere ({type(error).__name__}: {error})"
+            raise foreign.refused(path, _WHAT, reason) from error
+
+    return guarded
+
+
+def _indices(model, length: int) -> range:
+    """The places of a vector, which cannot be more than the file has bytes."""
+    if length > len(model._tab.Bytes):
+        raise ValueError(f"a vector of {length} entries")
+    return range(length)
 
 
 class _AlignedBuilder(flatbuffers.Builder):
@@ -72,6 +102,7 @@ def keep_one_signature(path: str, name: str, output: str) -> None:
     _pack(model, output)
 
 
+@_of_others
 def describe(path: str) -> dict:
     """What a file says about itself.
 
@@ -93,42 +124,48 @@ def describe(path: str) -> dict:
         "file": os.path.basename(path),
         "size_bytes": os.path.getsize(path),
         "signatures": _signatures(model),
-        "operators": dict(operators(path)),
+        "operators": dict(_operators(model)),
     }
     encoded = _get(model, METADATA_NAME)
     if encoded is not None:
         described.update(flatbuffer.decode(encoded))
     facts = _get(model, FACTS_NAME)
     if facts is not None:
-        described[FACTS_NAME] = json.loads(facts)
+        described[FACTS_NAME] = foreign.parse_json(facts, path, _WHAT)
     return described
 
 
+@_of_others
 def operators(path: str) -> collections.Counter:
     """Counts the operators of the default subgraph by name.
 
     Operators beyond the builtin ones count as "CUSTOM:" and their name.
     """
-    model = _read(path)
+    return _operators(_read(path))
+
+
+def _operators(model) -> collections.Counter:
     names = {
         value: name
         for name, value in vars(schema.BuiltinOperator).items()
         if not name.startswith("_")
     }
     codes = []
-    for index in range(model.OperatorCodesLength()):
+    for index in _indices(model, model.OperatorCodesLength()):
         code = model.OperatorCodes(index)
         # the older field holds codes below 127, the newer one the others
-        name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = names.get(number, f"operator {number}")
         custom = code.CustomCode()
         codes.append(f"CUSTOM:{custom.decode()}" if custom else name)
     graph = model.Subgraphs(0)
     return collections.Counter(
         codes[graph.Operators(index).OpcodeIndex()]
-        for index in range(graph.OperatorsLength())
+        for index in _indices(model, graph.OperatorsLength())
     )
 
 
+@_of_others
 def facts(path: str) -> dict:
     """The facts that `write` stored.
 
@@ -141,7 +178,8 @@ def facts(path: str) -> dict:
             "A model must be a file of byola tflite. Received: "
             f"{path!r}, which lacks the metadata {FACTS_NAME!r}."
         )
-    return json.loads(stored)
+    found = foreign.parse_json(stored, path, _WHAT)
+    return foreign.fields(found, {"sample_rate": int}, path, _WHAT)
 
 
 def _unpack(path: str) -> schema.ModelT:
@@ -157,8 +195,7 @@ def _pack(model: schema.ModelT, path: str) -> None:
 
 
 def _read(path: str):
-    with open(path, "rb") as file:
-        content = file.read()
+    content = foreign.read_bytes(path, _WHAT, _MAX_BYTES)
     if content[4:8] != _FILE_IDENTIFIER:
         raise UserError(
             f"A TFLite model must be a TFLite flatbuffer. Received: {path!r}, which "
@@ -168,7 +205,7 @@ def _read(path: str):
 
 
 def _get(model, name: str) -> bytes | None:
-    for index in range(model.MetadataLength()):
+    for index in _indices(model, model.MetadataLength()):
         entry = model.Metadata(index)
         if entry.Name() == name.encode():
             return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
@@ -188,13 +225,13 @@ def _signatures(model) -> dict:
         if not name.startswith("_")
     }
     described = {}
-    for index in range(model.SignatureDefsLength()):
+    for index in _indices(model, model.SignatureDefsLength()):
         signature = model.SignatureDefs(index)
         graph = model.Subgraphs(signature.SubgraphIndex())
 
         def ports(count, port, graph=graph):
             result = {}
-            for number in range(count):
+            for number in _indices(model, count):
                 tensor = graph.Tensors(port(number).TensorIndex())
                 shape = tensor.ShapeSignatureAsNumpy()
                 if isinstance(shape, int):  # absent: nothing is dynamic
