@@ -232,13 +232,13 @@ def exchanged_index(path, shard):
 
 def absent_manifest(path, shard):
     os.remove(os.path.join(path, shard_format.MANIFEST))
-    return "which train_lib.prepare writes last"
+    return "which byola prepare writes last"
 
 
 def garbage_manifest(path, shard):
     with open(os.path.join(path, shard_format.MANIFEST), "w") as file:
         file.write("{")
-    return "must be JSON"
+    return "it is no JSON"
 
 
 def later_version(path, shard):

@@ -162,7 +162,17 @@ class Index:
         Raises:
             UserError: the file is absent, damaged or something else.
         """
-        what = "The index of a shard"
+        try:
+            return cls._read(path)
+        except UserError as error:
+            raise UserError(
+                f"{path!r} must be the index of a shard, but cannot be read. {error} "
+                "Run byola prepare again: it makes the missing shards."
+            ) from error
+
+    @classmethod
+    def _read(cls, path: str) -> "Index":
+        what = "An index"
         content = foreign.read_bytes(path, what, _MAX_INDEX_BYTES)
         arrays = foreign.parse_npz(content, _ARRAYS, path, what)
         about = foreign.parse_json(arrays.pop("about").tobytes(), path, what)
