@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 import soundfile
 
 from byola_tf.errors import UserError
+from train_lib.probe import embedding
+from train_lib.probe.models import floors
 from train_lib.probe.tasks import presets, tasks
 from train_lib.probe.tasks import table as task_table
 from train_lib.probe.tasks.presets import prepare
@@ -429,6 +432,80 @@ class TestOwnData:
         with pytest.raises(UserError, match="3 of 4 clips .*; 1 listed files are miss"):
             prepare.prepare(task, str(source), str(output))
         assert prepare.prepare(task, str(source), str(output), partial=True)["partial"]
+
+    def test_files_of_other_endings_are_counted(self, folders):
+        source, output = folders
+        self.birds(source)
+        (source / "crow" / "song.m4a").touch()
+        (source / "wren" / "notes").touch()
+        (source / "owl").mkdir()
+        (source / "owl" / "hoot.m4a").touch()
+        notes = prepare.prepare("birds", str(source), str(output))["notes"]
+        assert notes == [
+            "3 files were left out by ending (2 .m4a, 1 without an ending). Convert "
+            "those that hold sound to WAV or FLAC, e.g. with ffmpeg.",
+            "1 sub-folders without audio files are no classes: 'owl'",
+        ]
+        classes = {row[1] for row in rows_of(output, "birds")}
+        assert classes == {"crow", "wren"}
+
+    @pytest.mark.parametrize("sample_rate", [None, 8000])
+    def test_names_that_are_not_utf8(self, folders, sample_rate):
+        source, output = folders
+        self.birds(source)
+        name, folder = os.fsdecode(b"caf\xe9.wav"), os.fsdecode(b"m\xf6we")
+        os.rename(source / "crow" / "0.wav", source / "crow" / name)
+        os.rename(source / "wren", source / folder)
+        prepare.prepare("birds", str(source), str(output), sample_rate=sample_rate)
+        task = tasks.read_task(str(output / "birds.csv"), str(output))
+        assert f"crow/{name}" in task.file_names and len(task.file_names) == 12
+        assert task.classes == ("crow", r"m\xf6we")
+        embedded = embedding.embed_task(task, floors.LogMelFloor(), 0.5)
+        assert len(embedded.rows) + len(embedded.skipped) >= 12
+
+    def test_the_unit_is_what_decodes_not_what_a_header_claims(self, folders):
+        """FLAC written through a pipe claims no length."""
+        source, output = folders
+        self.birds(source, 4)
+        for path in sorted(source.glob("*/*.wav")):
+            samples, rate = soundfile.read(path)
+            flac = io.BytesIO()
+            soundfile.write(flac, np.stack([samples, samples], 1), rate, format="FLAC")
+            content = bytearray(flac.getvalue())
+            content[21] &= 0xF0  # of STREAMINFO's 36 bits for the length
+            content[22:26] = bytes(4)
+            path.with_suffix(".flac").write_bytes(content)
+            path.unlink()
+        facts = prepare.prepare("birds", str(source), str(output))
+        assert facts["unit_seconds"] == 0.5
+
+    @pytest.mark.parametrize(
+        "row, words",
+        [
+            ("1-100-A-0.wav,1,0,Dog, wet,True,1,A", "Received: more on line 2 of"),
+            ("1-100-A-0.wav,1,0,dog,True", "Received: fewer on line 2 of"),
+            ("1-100-A-0.wav,nan,0,dog,True,1,A", "Received: 'nan' on line 2 of"),
+        ],
+    )
+    def test_a_published_table_that_was_edited_wrongly(self, folders, row, words):
+        source, output = folders
+        source.mkdir()
+        esc50(source)
+        path = source / "ESC-50-master" / "meta" / "esc50.csv"
+        rows = path.read_text().splitlines()
+        path.write_text("\n".join([rows[0], row, *rows[2:]]))
+        with pytest.raises(UserError, match=words):
+            prepare.prepare("esc50", str(source), str(output), partial=True)
+
+    def test_facts_of_another_program_are_named(self, folders):
+        source, output = folders
+        self.birds(source)
+        prepare.prepare("birds", str(source), str(output))
+        path = output / "birds.task.json"
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps({**facts, "unit_seconds": "long"}))
+        with pytest.raises(UserError, match="birds.task.json.*'unit_seconds' must be"):
+            tasks.read_task(str(output / "birds.csv"), str(output))
 
     def test_a_slip_in_a_name_is_no_folder_of_classes(self, folders):
         source, output = folders

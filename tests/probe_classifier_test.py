@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from train_lib.probe import store
 from train_lib.probe.judging import adam, classifier, protocol
-from train_lib.probe.judging.adam import Adam, Schedule
+from train_lib.probe.judging.adam import Adam, ClassifierSchedule
 from train_lib.probe.judging.classifier import Group, Standardizer
 from train_lib.probe.tasks import tasks
 
@@ -66,7 +66,7 @@ class TestAdam:
             expected = expected - rates[:, None] * update
 
         for dtype, tolerance in ((np.float64, 1e-13), (np.float32, 2e-6)):
-            optimizer = Adam(start.astype(dtype), rates, Schedule())
+            optimizer = Adam(start.astype(dtype), rates, ClassifierSchedule())
             for gradient in gradients:
                 optimizer.step(gradient.astype(dtype))
             assert optimizer.parameters.dtype == dtype
@@ -76,8 +76,8 @@ class TestAdam:
         random = np.random.default_rng(0)
         start = random.standard_normal((5, 3, 2))
         gradients = random.standard_normal((10, 5, 3, 2))
-        whole = Adam(start.copy(), [0.1, 0.2, 0.3], Schedule())
-        pruned = Adam(start.copy(), [0.1, 0.2, 0.3], Schedule())
+        whole = Adam(start.copy(), [0.1, 0.2, 0.3], ClassifierSchedule())
+        pruned = Adam(start.copy(), [0.1, 0.2, 0.3], ClassifierSchedule())
         for step, gradient in enumerate(gradients):
             whole.step(gradient.copy())
             if step == 4:
@@ -91,7 +91,9 @@ def test_first_epoch_equals_a_plain_loop():
     """One run in float64, written out: batches of 200, loss / (batch * classes)."""
     features, targets = blobs(num_clips=310)
     data = as_float64(group(features, targets, seed=7, num_valid=50))
-    trained = classifier.train([data], [1e-3], schedule=Schedule(max_epochs=1))[0][0]
+    trained = classifier.train(
+        [data], [1e-3], schedule=ClassifierSchedule(max_epochs=1)
+    )[0][0]
 
     random = np.random.default_rng(7)
     size, num_classes = features.shape[1], targets.shape[1]
@@ -167,7 +169,9 @@ def test_restores_the_weights_of_the_best_epoch():
     features, targets = blobs(num_clips=80)
     data = group(features, targets, num_valid=20)
     best = classifier.train([data], [1e-2], scripted([0.1, 0.9] + [0.2] * 198))[0][0]
-    two_epochs = classifier.train([data], [1e-2], schedule=Schedule(max_epochs=2))
+    two_epochs = classifier.train(
+        [data], [1e-2], schedule=ClassifierSchedule(max_epochs=2)
+    )
     np.testing.assert_array_equal(best.parameters, two_epochs[0][0].parameters)
 
 
@@ -441,4 +445,6 @@ def test_learning_rate_curve_is_validation_alone():
 
 
 def test_schedule_is_the_published_one():
-    assert adam.Schedule() == Schedule(200, 200, 20, 0.9, 0.999, 1e-8, 1e-8)
+    assert adam.ClassifierSchedule() == ClassifierSchedule(
+        200, 200, 20, 0.9, 0.999, 1e-8, 1e-8
+    )

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+import unicodedata
 
 import keras
 import numpy as np
 import pytest
 import soundfile
+from absl import flags
+from absl.testing import flagsaver
 from scipy import stats
 from sklearn import neighbors
 
@@ -16,6 +19,7 @@ from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
+from train_lib import compare
 from train_lib.probe.judging import (
     classifier,
     few_shot,
@@ -104,6 +108,17 @@ class TestNeighbours:
         np.testing.assert_allclose(cosines[:, 0], 1, atol=1e-6)
         assert (np.diff(cosines, axis=1) <= 0).all()
 
+    def test_a_task_with_its_own_valid_part_is_one_run_without_interval(self):
+        features, targets = blobs(spread=2.0)
+        rows = np.arange(len(features))
+        given = tasks.Fold("split", rows[:120], rows[120:160], rows[160:])
+        evaluation = neighbours.evaluate(features, targets, [given], seeds=[42, 43, 44])
+        assert len(evaluation.runs) == len(evaluation.scores) == 1
+        assert evaluation.std is None and evaluation.ci95 is None
+        drawn = tasks.Fold("split", rows[:160], None, rows[160:])
+        evaluation = neighbours.evaluate(features, targets, [drawn], seeds=[42, 43, 44])
+        assert len(evaluation.runs) == 3 and evaluation.ci95 is not None
+
     def test_number_is_chosen_on_validation(self):
         features, targets = blobs(spread=2.0)
         fold = split(len(features))
@@ -177,7 +192,7 @@ class TestFineTuning:
         task = tasks.read_task(str(sounds / "splits.csv"), str(sounds))
         opened = opening.open_encoder(small)
         before = [weight.copy() for weight in opened.encoder.get_weights()]
-        schedule = finetune.Schedule(3e-3, batch_size=8, max_epochs=6, patience=6)
+        schedule = finetune.TuningSchedule(3e-3, batch_size=8, max_epochs=6, patience=6)
         from train_lib.probe import embedding
 
         embedded = embedding.embed_task(task, finetune.LogMels(CONFIG), 0.5)
@@ -201,7 +216,7 @@ class TestFineTuning:
         targets = np.arange(16)[:, None] % 2 == np.arange(2)
         opened = opening.open_encoder(small)
         keras.utils.set_random_seed(0)
-        schedule = finetune.Schedule(1e-2, batch_size=5, max_epochs=4, patience=2)
+        schedule = finetune.TuningSchedule(1e-2, batch_size=5, max_epochs=4, patience=2)
         tuned = finetune.TunedModel(opened, 2, classifier.SINGLE_LABEL, schedule)
         rows = np.arange(16)
         tuned.prepare(log_mels, rows, np.random.default_rng(1))
@@ -258,7 +273,8 @@ class TestResults:
         clips = result["clips"]
         assert len(clips["file_name"]) == len(set(clips["file_name"])) == 12
         predictions = np.array(clips["predictions"])
-        assert predictions.shape == (few_shot.DRAWS if mode == "few_shot" else 2, 12)
+        num_runs = {"few_shot": few_shot.DRAWS, "knn": 1}.get(mode, 2)
+        assert predictions.shape == (num_runs, 12)
         accuracies = (predictions == np.array(clips["label"])).mean(axis=1)
         np.testing.assert_allclose(accuracies, result["scores"])
         low, high = result["bootstrap95"]
@@ -357,8 +373,64 @@ class TestSignificance:
             significance.compare(result, self.result(correct[:, :8]))
         with pytest.raises(UserError, match="must hold its predictions"):
             significance.compare(result, {**result, "clips": None})
-        with pytest.raises(UserError, match="must be a JSON file of train_lib"):
+        with pytest.raises(UserError, match="must be a JSON file of byola probe"):
             significance.read_result(__file__)
+
+    WRONG = {
+        "a list": "[1, 2]",
+        "nested deeply": "[" * 100_000,
+        "no JSON": "task,mean",
+        "a mean that is text": {"mean": "high"},
+        "a mean that is NaN": {"mean": float("nan")},
+        "a task that is a number": {"task": 7},
+        "no metric": {"metric": None},
+        "classes that are text": {"classes": "abc"},
+        "clips that are a list": {"clips": [1]},
+        "clips without labels": {"clips": {"file_name": ["a"], "fold": ["1"]}},
+        "names that are numbers": {"file_name": [1] * 9},
+        "labels that are text": {"label": ["a"] * 9},
+        "labels that are too few": {"label": [0]},
+        "predictions that are numbers": {"predictions": [1, 2]},
+        "predictions that are too few": {"predictions": [[1, 2]]},
+        "no predictions": {"predictions": []},
+        "no clips at all": {
+            "clips": dict.fromkeys(("file_name", "fold", "label", "predictions"), [])
+        },
+    }
+
+    @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+    def test_a_result_of_another_program_is_named(self, tmp_path, wrong):
+        path = tmp_path / "foreign.json"
+        result = self.result(np.ones((1, 9), bool))
+        if isinstance(wrong, str):
+            path.write_text(wrong)
+        else:
+            (name,) = wrong
+            (result["clips"] if name in result["clips"] else result).update(wrong)
+            path.write_text(json.dumps(result))
+        with pytest.raises(UserError, match="foreign.json") as error:
+            significance.read_result(str(path))
+        assert "\n" not in str(error.value)
+
+    def test_names_with_accents_of_macos_are_the_same_clips(self):
+        correct = np.ones((1, 9), bool)
+        first, second = self.result(correct), self.result(correct)
+        for result, form in ((first, "NFC"), (second, "NFD")):
+            result["clips"]["file_name"][0] = unicodedata.normalize(form, "é.wav")
+        assert significance.compare(first, second).num_clips == 9
+
+    def test_the_numbers_are_shown_before_the_file_fails(self, tmp_path, capsys):
+        path = tmp_path / "a,b.json"
+        path.write_text(json.dumps(self.result(np.ones((1, 9), bool))))
+        (tmp_path / "file").touch()
+        output = tmp_path / "file" / "comparison.json"
+        flags.FLAGS.mark_as_parsed()
+        with flagsaver.flagsaver(
+            (compare.RESULTS, [str(path), str(path)]), (compare.OUTPUT, str(output))
+        ):
+            with pytest.raises(OSError):
+                compare.main()
+        assert "No difference that these clips can prove" in capsys.readouterr().out
 
     def test_command(self, tmp_path):
         random = np.random.default_rng(0)

@@ -1,6 +1,8 @@
 """Perturbations of sound, and what they do to embeddings and accuracy."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import pytest
 import soundfile
 
 from byola_tf.errors import UserError
-from train_lib.probe import perturbations, robustness
+from train_lib.probe import embedding, perturbations, robustness, store
 from train_lib.probe.report import checking
 
 RATE = 16000
@@ -156,6 +158,48 @@ def test_background_of_recordings(sounds, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="`noise` must be a folder of recordings"):
         measure(sounds, noise=str(tmp_path / "empty"))
+
+
+def test_noise_is_what_decodes_and_is_checked_before_the_work(sounds, tmp_path, caplog):
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    (folder / "README").write_text("recorded by the river")
+    (folder / "hum.wav").write_bytes((sounds / "background" / "hum.wav").read_bytes())
+    (folder / "broken.wav").write_bytes(b"garbage")
+    caplog.set_level("INFO", "train_lib")
+    expected = measure(sounds, noise=str(sounds / "background"), max_clips=10)
+    assert measure(sounds, noise=str(folder), max_clips=10)["rows"] == expected["rows"]
+    assert "1 file was left out by ending (1 without an ending)" in caplog.text
+    assert "Left out of the noise: " in caplog.text and "broken.wav" in caplog.text
+
+    os.remove(folder / "hum.wav")
+
+    def embed(*arguments, **options):
+        raise AssertionError("the work has begun")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "embed_task", embed)
+        with pytest.raises(UserError, match="none of whose 1 can be used.*broken.wav"):
+            measure(sounds, noise=str(folder))
+
+
+def test_a_full_temporary_folder_is_an_error_in_words(sounds, monkeypatch):
+    """The disk gets full among the perturbed clips, as writing reports it."""
+    append, embed_task = store.EmbeddingWriter.append, embedding.embed_task
+
+    def fill(self, batch):
+        if self._rows > 100:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(self, batch)
+
+    def embed(*arguments, **options):
+        embedded = embed_task(*arguments, **options)
+        monkeypatch.setattr(store.EmbeddingWriter, "append", fill)
+        return embedded
+
+    monkeypatch.setattr(embedding, "embed_task", embed)
+    with pytest.raises(UserError, match="must fit on disk.*No space.*TMPDIR"):
+        measure(sounds, max_clips=20)
 
 
 def test_command_writes_json_and_markdown(sounds, tmp_path):

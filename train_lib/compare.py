@@ -44,7 +44,8 @@ def main() -> None:
 
     first, second = (significance.read_result(path) for path in RESULTS.value)
     comparison = significance.compare(first, second)
-    print(significance.table(comparison))
+    # a full disk costs the file, not the numbers
+    print(significance.table(comparison), flush=True)
     if OUTPUT.value:
         folder = os.path.dirname(os.path.abspath(OUTPUT.value))
         os.makedirs(folder, exist_ok=True)

@@ -84,9 +84,10 @@ def main() -> None:
         progress=progress.bar,
     )
     table = robustness.table(result)
+    # a full disk costs the files, not the numbers
+    print(table, flush=True)
     files.write_text(output, json.dumps(result, indent=2) + "\n")
     files.write_text(f"{os.path.splitext(output)[0]}.md", table)
-    print(table)
 
 
 def cli() -> None:

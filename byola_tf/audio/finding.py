@@ -110,13 +110,13 @@ def find(pattern: str) -> Found:
             "Pass e.g. --config.data.pattern='sounds/**/*'."
         )
     pattern = pattern.replace(os.sep, "/")
-    if tf.io.gfile.isdir(pattern):
+    if _is_folder(pattern):
         root, parts = re.sub(r"(?<=[^:/])/+\Z", "", pattern), ["**", "*"]
-    elif tf.io.gfile.exists(pattern):
+    elif _exists(pattern):
         return Found([pattern], {})
     else:
         root, parts = _split(pattern)
-    if not tf.io.gfile.isdir(root or "."):
+    if not _is_folder(root or "."):
         raise UserError(
             f"`pattern` must lead to audio files. Received: {pattern!r}, but "
             f"{root!r} is not a folder. Check the path and quote the glob."
@@ -129,6 +129,15 @@ def find(pattern: str) -> Found:
         os.path.splitext(path)[1].lower() for path in matches.difference(found)
     )
     return Found(sorted(found), dict(others))
+
+
+def _is_folder(path: str) -> bool:
+    # gfile takes no name that is not UTF-8
+    return tf.io.gfile.isdir(path) if "://" in path else os.path.isdir(path)
+
+
+def _exists(path: str) -> bool:
+    return tf.io.gfile.exists(path) if "://" in path else os.path.exists(path)
 
 
 def _nothing_found(pattern: str, root: str, others: set[str]) -> str:

@@ -1,19 +1,21 @@
 """Linear evaluation of a model on a task, from files to a result."""
 
+import contextlib
 import dataclasses
 import math
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 import byola_tf
-from byola_tf import versions
-from byola_tf.corpus.corpus import no_progress
+from byola_tf import checkpoint, versions
 from byola_tf.errors import UserError
+from byola_tf.networks import geometry
+from byola_tf.progress import Progress, no_progress
 from train_lib.probe import embedding, results, store
-from train_lib.probe.judging import few_shot, finetune, modes, protocol, significance
+from train_lib.probe.judging import few_shot, finetune, modes, protocol
 from train_lib.probe.models import opening
 from train_lib.probe.tasks import tasks
 from train_lib.probe.tasks.presets import PRESETS
@@ -48,24 +50,49 @@ class Probe:
         return self.embedded.features[self.crops]
 
 
+@dataclasses.dataclass(frozen=True)
+class ProbeOptions:
+    """How a model is evaluated; the defaults follow the published protocol.
+
+    Attributes:
+        learning_rate: of the classifiers; several (a sequence, or a text with
+            commas) or "search" choose on validation; None takes a published
+            task's, and searches for any other.
+        seeds: of the classifiers.
+        model_seed: of the weights of the model "random".
+        model_name: in the result, instead of the model's own.
+        batch_size: clips embedded at a time.
+        cache: folder in which embeddings are looked for and kept; none when
+            None. An embedder without a `fingerprint` is not cached.
+        num_workers: threads that decode; the number of cores when None.
+        mode: "linear"; "knn", "few_shot" or "finetune": modules of
+            `train_lib.probe.judging`.
+        pooling: of frames over time; see `models.open_model`.
+        layers: inner layers to use instead; see `models.open_model`.
+        shots: examples a class of the mode "few_shot".
+    """
+
+    learning_rate: float | str | Sequence[float] | None = None
+    seeds: Sequence[int] = protocol.SEEDS
+    model_seed: int = 42
+    model_name: str | None = None
+    batch_size: int | None = None
+    cache: str | None = None
+    num_workers: int | None = None
+    mode: str = "linear"
+    pooling: str | None = None
+    layers: Sequence[str] | None = None
+    shots: Sequence[int] = few_shot.SHOTS
+
+
 def linear_probe(
     model,
     metadata: str,
     audio: str,
     unit_seconds: float | None = None,
     *,
-    learning_rate: float | str | None = None,
-    seeds: Sequence[int] = protocol.SEEDS,
-    model_seed: int = 42,
-    model_name: str | None = None,
-    batch_size: int | None = None,
-    cache: str | None = None,
-    num_workers: int | None = None,
-    mode: str = "linear",
-    pooling: str | None = None,
-    layers: Sequence[str] | None = None,
-    shots: Sequence[int] = few_shot.SHOTS,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
+    **options,
 ) -> Probe:
     """Runs the linear evaluation protocol, or another one on the same clips.
 
@@ -77,23 +104,8 @@ def linear_probe(
         audio: folder that the CSV's file names are relative to.
         unit_seconds: length of a crop; that of a published or prepared task
             when None.
-        learning_rate: of the classifiers; several (a sequence, or a text with
-            commas) or "search" choose on validation; None takes a published
-            task's, and searches for any other.
-        seeds: of the classifiers.
-        model_seed: of the weights of the model "random".
-        model_name: of an embedder, in the result.
-        batch_size: clips embedded at a time.
-        cache: folder in which embeddings are looked for and kept; none when
-            None. An embedder without a `fingerprint` is not cached.
-        num_workers: threads that decode; the number of cores when None.
-        mode: "linear"; "knn", "few_shot" or "finetune": modules of
-            `train_lib.probe.judging`.
-        pooling: of frames over time; see `models.open_model`.
-        layers: inner layers to use instead; see `models.open_model`.
-        shots: examples a class of the mode "few_shot".
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: see `byola_tf.progress`.
+        **options: fields of `ProbeOptions`.
 
     Returns:
         `Probe`; `json.dumps` takes its `result`.
@@ -101,90 +113,51 @@ def linear_probe(
     Raises:
         UserError: the model, the table or the audio cannot be used.
     """
+    chosen = ProbeOptions(**options)
     task = tasks.read_task(metadata, audio)
     unit_seconds = checked_unit_seconds(task, unit_seconds)
-    rates, rate_source = modes.learning_rates(mode, task, model, learning_rate)
-    seeds = checked_seeds(seeds)
-    opened = None
-    if mode == "finetune":
-        opened = _trainable(model, model_seed, pooling, layers)
-        embedder, opened_name = finetune.LogMels(opened.config), os.fspath(model)
-    else:
-        embedder, opened_name = _open(model, model_seed, pooling, layers)
-
-    own_statistics = getattr(embedder, "statistics", None)
-    try:
+    rates, rate_source = modes.learning_rates(
+        chosen.mode, task, model, chosen.learning_rate
+    )
+    seeds = checked_seeds(chosen.seeds)
+    opened = _open(model, chosen)
+    with _own_statistics_kept(opened.embedder):
         embedded = embedding.embed_task(
             task,
-            embedder,
+            opened.embedder,
             unit_seconds,
-            batch_size,
+            chosen.batch_size,
             progress,
-            cache=cache,
-            num_workers=num_workers,
+            cache=chosen.cache,
+            num_workers=chosen.num_workers,
         )
-    finally:
-        if own_statistics is not None:
-            embedder.with_statistics(own_statistics.mean, own_statistics.std)
-            embedder.statistics = own_statistics
     folds = [embedded.fold(fold) for fold in usable_folds(task, embedded.skipped)]
     evaluation = modes.evaluate(
-        mode,
+        chosen.mode,
         task,
         embedded,
         folds,
         seeds,
         rates,
-        shots=shots,
-        opened=opened,
+        shots=chosen.shots,
+        opened=opened.trainable,
         progress=progress,
     )
-    clips = results.clips(task, folds, embedded.rows, evaluation)
-    shown = np.where(embedded.testing >= 0, embedded.testing, embedded.training)
-    rows = np.flatnonzero(shown >= 0)
+    crops = embedded.shown_crops()
+    rows = embedded.rows[crops]
     return Probe(
         result={
             "task": task.name,
-            "model": model_name or opened_name,
-            **results.scores(evaluation),
-            **evaluation.details,
-            "bootstrap95": clips and significance.interval_of(clips),
-            "learning_rate_source": rate_source,
+            "model": chosen.model_name or opened.name,
             "unit_seconds": unit_seconds,
-            **results.task_facts(task),
-            "classes": list(task.classes),
-            "per_class": results.per_class(task, folds, embedded.rows, evaluation),
-            "num_clips": len(rows),
-            "folds": [
-                {
-                    "fold": fold.name,
-                    "train": len(fold.train),
-                    "valid": None if fold.valid is None else len(fold.valid),
-                    "test": len(fold.test),
-                }
-                for fold in folds
-            ],
-            "seeds": list(dict.fromkeys(run.seed for run in evaluation.runs)),
-            "model_seed": model_seed
-            if opened_name.partition(":")[0] == "random"
-            else None,
-            "embedding_size": opened.config.encoder.embedding_size
-            if opened
-            else embedded.features.shape[1],
-            "pooling": pooling,
-            "layers": list(layers) if layers else None,
-            "sample_rate": embedder.sample_rate,
-            "statistics": embedded.statistics
-            and dataclasses.asdict(embedded.statistics),
-            "skipped": [
-                {"file_name": task.file_names[row], "reason": reason}
-                for row, reason in sorted(embedded.skipped.items())
-            ],
+            "learning_rate_source": rate_source,
+            **_model_facts(opened, embedded, chosen),
             "versions": _versions(),
-            "clips": clips,
+            "num_clips": len(rows),
+            **results.of_evaluation(task, folds, embedded, evaluation),
         },
         embedded=embedded,
-        crops=shown[rows],
+        crops=crops,
         labels=task.labels[rows],
         classes=task.classes,
         file_names=tuple(task.file_names[row] for row in rows),
@@ -226,27 +199,70 @@ def checked_seeds(seeds: Sequence[int], name: str = "seeds") -> tuple[int, ...]:
     return checked
 
 
-def _open(model, model_seed: int, pooling, layers) -> tuple[Callable, str]:
-    """The embedder and its name in the result."""
+@dataclasses.dataclass(frozen=True)
+class _OpenedModel:
+    """What is evaluated.
+
+    Attributes:
+        embedder: see `embedding.embed_task`.
+        name: in the result.
+        trainable: the encoder that is fine-tuned; None in other modes.
+    """
+
+    embedder: Callable
+    name: str
+    trainable: checkpoint.Checkpoint | None = None
+
+
+def _open(model, options: ProbeOptions) -> _OpenedModel:
+    pooling, layers = options.pooling, options.layers
+    if options.mode == "finetune":
+        if pooling or layers:
+            raise UserError(
+                "`pooling` and `layers` must be left out for --mode=finetune, which "
+                f"trains the encoder as it is. Received: {pooling or ','.join(layers)}."
+            )
+        trainable = opening.open_encoder(model, options.model_seed)
+        log_mels = finetune.LogMels(trainable.config)
+        return _OpenedModel(log_mels, os.fspath(model), trainable)
     if isinstance(model, str | os.PathLike):
-        opened = opening.open_model(model, pooling, layers, model_seed)
-        return opened, opened.name
+        opened = opening.open_model(model, pooling, layers, options.model_seed)
+        return _OpenedModel(opened, opened.name)
     if pooling or layers:
         raise UserError(
             "`pooling` and `layers` must be left out for an embedder in memory. "
             f"Received: {pooling or layers}. Give the model's path."
         )
-    return model, getattr(model, "name", type(model).__name__)
+    return _OpenedModel(model, getattr(model, "name", type(model).__name__))
 
 
-def _trainable(model, model_seed: int, pooling, layers):
-    """The encoder that is fine-tuned."""
-    if pooling or layers:
-        raise UserError(
-            "`pooling` and `layers` must be left out for --mode=finetune, which "
-            f"trains the encoder as it is. Received: {pooling or ','.join(layers)}."
-        )
-    return opening.open_encoder(model, model_seed)
+@contextlib.contextmanager
+def _own_statistics_kept(embedder) -> Iterator[None]:
+    """Gives an embedder its own normalisation back, whatever a task sets."""
+    own = getattr(embedder, "statistics", None)
+    try:
+        yield
+    finally:
+        if own is not None:
+            embedder.with_statistics(own.mean, own.std)
+            embedder.statistics = own  # with the number of crops, which sets nothing
+
+
+def _model_facts(opened: _OpenedModel, embedded, options: ProbeOptions) -> dict:
+    """What a reader has to know about the model to judge a score."""
+    is_random = opened.name.partition(":")[0] == "random"
+    statistics = embedded.statistics
+    size = embedded.features.shape[1]
+    if opened.trainable:  # not that of the log-mels in place of embeddings
+        size = geometry.embedding_size(opened.trainable.config.encoder)
+    return {
+        "model_seed": options.model_seed if is_random else None,
+        "embedding_size": size,
+        "pooling": options.pooling,
+        "layers": list(options.layers) if options.layers else None,
+        "sample_rate": opened.embedder.sample_rate,
+        "statistics": statistics and dataclasses.asdict(statistics),
+    }
 
 
 def usable_folds(task: tasks.Task, skipped: dict[int, str]) -> list[tasks.Fold]:

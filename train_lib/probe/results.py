@@ -11,11 +11,54 @@ import numpy as np
 from byola_tf import files
 from byola_tf.errors import UserError
 from train_lib.pages import embedding_map, text
+from train_lib.probe.judging import significance
 from train_lib.probe.judging.evaluation import Evaluation
+from train_lib.probe.store import TaskEmbeddings
 from train_lib.probe.tasks.presets import PRESETS
 from train_lib.probe.tasks.tasks import Fold, Task
 
 _MAX_CONFUSION_CLASSES = 256
+
+
+def of_evaluation(
+    task: Task,
+    folds: Sequence[Fold],
+    embedded: TaskEmbeddings,
+    evaluation: Evaluation,
+) -> dict:
+    """What a result says about the task and about the judgement.
+
+    Args:
+        task: `Task`.
+        folds: rows of the embeddings.
+        embedded: `TaskEmbeddings`.
+        evaluation: the judgement.
+    """
+    tested = clips(task, folds, embedded.rows, evaluation)
+    return {
+        **scores(evaluation),
+        **evaluation.details,
+        "bootstrap95": tested and significance.interval_of(tested),
+        **task_facts(task),
+        "classes": list(task.classes),
+        "per_class": per_class(task, folds, embedded.rows, evaluation),
+        "folds": list(map(_fold_sizes, folds)),
+        "seeds": list(dict.fromkeys(run.seed for run in evaluation.runs)),
+        "skipped": [
+            {"file_name": task.file_names[row], "reason": reason}
+            for row, reason in sorted(embedded.skipped.items())
+        ],
+        "clips": tested,
+    }
+
+
+def _fold_sizes(fold: Fold) -> dict:
+    return {
+        "fold": fold.name,
+        "train": len(fold.train),
+        "valid": None if fold.valid is None else len(fold.valid),
+        "test": len(fold.test),
+    }
 
 
 def scores(evaluation: Evaluation) -> dict:
@@ -119,7 +162,9 @@ def table(result: dict) -> str:
         low, high = map(text.percent, result["bootstrap95"])
         lines.append(("test clips", f"95 % over them: {low} to {high} %"))
     if result["skipped"]:
-        names = ", ".join(file["file_name"] for file in result["skipped"][:3])
+        names = ", ".join(
+            _printable(file["file_name"]) for file in result["skipped"][:3]
+        )
         lines.append(("skipped", f"{len(result['skipped'])} broken files: {names}"))
     if result["partial"]:
         lines.append(("partial", "an incomplete copy of the data set"))
@@ -184,6 +229,11 @@ def _metric_line(name: str, summary: dict) -> tuple[str, str]:
     if name == "d_prime":
         return name, text.plus_minus(summary["mean"], summary["ci95"], digits=3)
     return name, text.score(summary, " %")
+
+
+def _printable(name: str) -> str:
+    """A file's name for a terminal; bytes that are not UTF-8 are written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _by_fold(result: dict) -> list[float]:

@@ -60,6 +60,15 @@ class TaskEmbeddings:
             self.testing[fold.test],
         )
 
+    def shown_crops(self) -> np.ndarray:
+        """The crop that stands for each usable clip, int [clips].
+
+        From its beginning for clips that are tested, from a random start for
+        the others.
+        """
+        crops = np.where(self.testing >= 0, self.testing, self.training)
+        return crops[crops >= 0]
+
 
 class EmbeddingWriter:
     """Appends batches to an .npy file whose length is not known beforehand.

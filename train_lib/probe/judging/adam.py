@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class ClassifierSchedule:
     """How one classifier is trained; the defaults are the protocol's.
 
     Attributes:
@@ -38,7 +38,9 @@ class Adam:
         parameters: [rows, runs, classes], updated in place.
     """
 
-    def __init__(self, parameters, learning_rates: Sequence[float], schedule: Schedule):
+    def __init__(
+        self, parameters, learning_rates: Sequence[float], schedule: ClassifierSchedule
+    ):
         self.parameters = np.ascontiguousarray(parameters)
         self._rates = np.asarray(learning_rates, self.parameters.dtype)[:, None]
         self._mean = np.zeros_like(self.parameters)

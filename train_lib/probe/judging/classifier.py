@@ -18,9 +18,9 @@ import numpy as np
 import threadpoolctl
 from sklearn import preprocessing
 
-from byola_tf.corpus.corpus import no_progress
+from byola_tf.progress import Progress, no_progress
 from train_lib.probe.judging import metrics
-from train_lib.probe.judging.adam import Adam, Schedule
+from train_lib.probe.judging.adam import Adam, ClassifierSchedule
 
 ROWS_AT_A_TIME = 2048
 
@@ -142,9 +142,9 @@ def train(
     groups: Sequence[Group],
     learning_rates: Sequence[float],
     objective: Objective = SINGLE_LABEL,
-    schedule: Schedule | None = None,
+    schedule: ClassifierSchedule | None = None,
     num_threads: int | None = None,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> list[list[Classifier]]:
     """Trains a classifier for every group and learning rate.
 
@@ -156,13 +156,12 @@ def train(
         objective: loss and early-stopping metric.
         schedule: the protocol's when None.
         num_threads: groups trained at a time; the number of cores when None.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: see `byola_tf.progress`.
 
     Returns:
         Classifiers by group, then by learning rate.
     """
-    schedule = schedule or Schedule()
+    schedule = schedule or ClassifierSchedule()
     num_threads = max(1, min(num_threads or os.cpu_count() or 1, len(groups)))
     # BLAS threads within a product lose to whole groups side by side
     with (
@@ -184,7 +183,7 @@ def _train_group(
     group: Group,
     learning_rates: Sequence[float],
     objective: Objective,
-    schedule: Schedule,
+    schedule: ClassifierSchedule,
 ) -> list[Classifier]:
     random = np.random.default_rng(group.seed)
     dtype = group.features.dtype

@@ -30,7 +30,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
+class ScoreSummary:
     """One metric over seeds.
 
     Attributes:
@@ -50,7 +50,7 @@ class Summary:
     scores: tuple[float, ...]
 
     @classmethod
-    def of(cls, scores: Sequence[float]) -> "Summary":
+    def of(cls, scores: Sequence[float]) -> "ScoreSummary":
         """Summarises one score a seed."""
         scores = tuple(float(score) for score in scores)
         std, ci95 = _spread(scores)
@@ -63,7 +63,7 @@ class Evaluation:
 
     Attributes:
         metric: name of the score; accuracy, or mAP with several labels a clip.
-        metrics: `Summary` by name, of that one and of others.
+        metrics: `ScoreSummary` by name, of that one and of others.
         learning_rates: chosen, one a fold.
         runs: the classifiers with the chosen rates.
         logits: float32 [test rows, classes], one a run.
@@ -77,7 +77,7 @@ class Evaluation:
     """
 
     metric: str
-    metrics: dict[str, Summary]
+    metrics: dict[str, ScoreSummary]
     learning_rates: tuple[float, ...]
     runs: tuple[Run, ...]
     logits: tuple[np.ndarray, ...]
@@ -159,7 +159,7 @@ def concluded(
         metric=objective.metric,
         metrics={
             # a row a fold
-            name: Summary.of(np.reshape(values, (len(folds), -1)).mean(axis=0))
+            name: ScoreSummary.of(np.reshape(values, (len(folds), -1)).mean(axis=0))
             for name, values in scores.items()
         },
         learning_rates=tuple(learning_rates),

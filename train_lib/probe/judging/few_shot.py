@@ -5,12 +5,12 @@ a class is the mean of its few examples, and the nearest mean wins. Nothing is
 tuned, so no validation set is needed, which a few labels could not spare.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress, no_progress
 from train_lib.probe.judging import classifier, metrics
 from train_lib.probe.judging.evaluation import Evaluation, Run, concluded
 from train_lib.probe.judging.neighbours import unit_length
@@ -27,7 +27,7 @@ def evaluate(
     shots: Sequence[int] = SHOTS,
     draws: int = DRAWS,
     classes: Sequence[str] | None = None,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Draws a few training rows a class, many times, and classifies all test rows.
 
@@ -41,8 +41,7 @@ def evaluate(
         shots: examples a class.
         draws: repetitions; each takes another sample in every fold.
         classes: names, for messages.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: see `byola_tf.progress`.
 
     Returns:
         The evaluation with the most shots; `details["few_shot"]` has `mean`,
@@ -65,7 +64,8 @@ def evaluate(
                 order[labels[order] == label][: shots[-1]]
                 for label in range(targets.shape[1])
             ]  # [class] of int [shots]
-            chosen = unit_length(standardizer(features[np.concatenate(members)]))
+            rows = np.concatenate(members)
+            chosen = unit_length(standardizer(features[rows]))
             chosen = chosen.reshape(len(members), shots[-1], -1)
             for count in shots:
                 means = unit_length(chosen[:, :count].mean(axis=1))

@@ -1,7 +1,7 @@
 """Fine-tuning: the encoder learns with a linear head on the task's labels."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from byola_tf import checkpoint, frontend
 from byola_tf.config import Config
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics, normalize
+from byola_tf.progress import Progress, no_progress
 from train_lib.probe.judging import classifier, protocol
 from train_lib.probe.judging.evaluation import Evaluation, Run, concluded
 from train_lib.probe.models.audio_model import AudioModel
@@ -21,7 +21,7 @@ _ROWS_AT_A_TIME = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class TuningSchedule:
     """How a model is fine-tuned.
 
     Attributes:
@@ -75,9 +75,9 @@ def evaluate(
     opened: checkpoint.Checkpoint,
     seeds: Sequence[int] = protocol.SEEDS,
     objective: classifier.Objective = classifier.SINGLE_LABEL,
-    schedule: Schedule | None = None,
+    schedule: TuningSchedule | None = None,
     subsets: Mapping[str, np.ndarray] | None = None,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Fine-tunes a copy of the encoder for every fold and seed, and tests it.
 
@@ -93,15 +93,14 @@ def evaluate(
         opened: `Checkpoint` whose encoder every run starts from.
         seeds: of head, batch order, dropout, and drawn validation rows.
         objective: loss and metric.
-        schedule: `Schedule()` when None.
+        schedule: `TuningSchedule()` when None.
         subsets: see `protocol.evaluate`.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: see `byola_tf.progress`.
 
     Raises:
         UserError: no validation set with every class could be drawn.
     """
-    schedule = schedule or Schedule()
+    schedule = schedule or TuningSchedule()
     log_mels = log_mels.reshape(len(log_mels), -1, opened.config.encoder.n_mels)
     runs, all_logits = [], []
     cases = [
@@ -153,7 +152,7 @@ class TunedModel:
         opened: checkpoint.Checkpoint,
         num_classes: int,
         objective: classifier.Objective,
-        schedule: Schedule,
+        schedule: TuningSchedule,
     ):
         config = opened.config.encoder
         self.encoder = Encoder(config)
@@ -178,7 +177,13 @@ class TunedModel:
         )
 
     def prepare(self, log_mels, rows, random: np.random.Generator) -> None:
-        """Standardises the head's input by `rows`, and draws its weights."""
+        """Standardises the head's input, and draws its weights.
+
+        Args:
+            log_mels: float32 [clips, time, mel], normalised.
+            rows: int [train], rows of the clips that are measured.
+            random: source of the weights.
+        """
         embeddings = np.concatenate(
             [self.encoder(log_mels[block]).numpy() for block in _blocks(rows)]
         )
@@ -195,8 +200,16 @@ class TunedModel:
     ) -> tuple[float, int, int]:
         """Trains until validation no longer improves; keeps the best weights.
 
+        Args:
+            log_mels: float32 [clips, time, mel], normalised.
+            targets: bool [clips, classes].
+            train: int [train], rows of the clips to train on.
+            valid: int [valid], rows of those that choose the best epoch.
+            random: source of the batch order.
+
         Returns:
-            validation score, best epoch and epochs trained.
+            validation score of the best epoch, that epoch, counted from 1, and
+            the number of epochs trained.
         """
         best, best_epoch, kept, epoch = -np.inf, 0, None, 0
         size = self._schedule.batch_size
@@ -222,7 +235,15 @@ class TunedModel:
         return best, best_epoch, epoch
 
     def logits(self, log_mels, rows) -> np.ndarray:
-        """Logits of rows, float32 [rows, classes]."""
+        """Classifies clips.
+
+        Args:
+            log_mels: float32 [clips, time, mel], normalised.
+            rows: int [rows], which clips.
+
+        Returns:
+            float32 [rows, classes].
+        """
         return np.concatenate(
             [
                 self._predict(tf.constant(log_mels[block])).numpy()

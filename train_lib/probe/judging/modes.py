@@ -1,12 +1,12 @@
 """Ways of judging embeddings: linear, neighbours, few labels, fine-tuning."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress, no_progress
 from train_lib.probe.judging import (
     classifier,
     few_shot,
@@ -30,7 +30,7 @@ def evaluate(
     rates: Sequence[float],
     shots: Sequence[int] = few_shot.SHOTS,
     opened=None,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Judges a task's embeddings.
 
@@ -43,8 +43,7 @@ def evaluate(
         rates: of `learning_rates`.
         shots: see `few_shot.evaluate`.
         opened: `Checkpoint` to fine-tune.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: see `byola_tf.progress`.
     """
     arguments = embedded.features, task.targets(embedded.rows), folds
     options = {"subsets": subsets(task), "progress": progress}
@@ -58,7 +57,7 @@ def evaluate(
             return few_shot.evaluate(
                 *arguments, shots, classes=task.classes, progress=progress
             )
-    schedule = finetune.Schedule(learning_rate=rates[0])
+    schedule = finetune.TuningSchedule(learning_rate=rates[0])
     return finetune.evaluate(*arguments, opened, seeds, objective, schedule, **options)
 
 
@@ -90,7 +89,7 @@ def learning_rates(
 def _one_rate(learning_rate) -> tuple[Sequence[float], str]:
     """The rate of fine-tuning."""
     if learning_rate is None:
-        return (finetune.Schedule.learning_rate,), "default"
+        return (finetune.TuningSchedule.learning_rate,), "default"
     if learning_rate != "search":
         rates, source = _linear_rates(None, None, learning_rate)
         if len(rates) == 1:

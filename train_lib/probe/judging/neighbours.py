@@ -1,11 +1,11 @@
 """k nearest neighbours on frozen embeddings: no training, one number to choose."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress, no_progress
 from train_lib.probe.judging import classifier, protocol
 from train_lib.probe.judging.evaluation import Evaluation, Run, concluded
 from train_lib.probe.tasks import tasks
@@ -22,7 +22,7 @@ def evaluate(
     objective: classifier.Objective = classifier.SINGLE_LABEL,
     subsets: Mapping[str, np.ndarray] | None = None,
     numbers: Sequence[int] = NUMBERS,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Classifies each test row by the training rows that are most like it.
 
@@ -35,12 +35,12 @@ def evaluate(
         features: float32 [rows, d].
         targets: bool [rows, classes].
         folds: rows to search, to validate and to test.
-        seeds: of the draw of validation rows.
+        seeds: of the draw of validation rows; the first alone counts where the
+            fold has its own.
         objective: its metric scores the votes.
         subsets: see `protocol.evaluate`.
         numbers: of neighbours to try; those beyond the training rows are not.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: see `byola_tf.progress`.
 
     Raises:
         UserError: no validation set with every class could be drawn, or the
@@ -50,7 +50,11 @@ def evaluate(
     cases = list(enumerate(folds))
     for number, fold in progress(cases, len(cases), "neighbours"):
         standardizer = classifier.Standardizer.fit(features, fold.train)
-        parts = [protocol.divided(fold, targets, number, seed) for seed in seeds]
+        # a given validation part leaves nothing to chance: one run, no interval
+        seeds_of_fold = seeds if fold.valid is None else seeds[:1]
+        parts = [
+            protocol.divided(fold, targets, number, seed) for seed in seeds_of_fold
+        ]
         smallest = min(len(train) for train, _ in parts)
         tried = [count for count in numbers if count <= smallest]
         if not tried:
@@ -69,7 +73,8 @@ def evaluate(
         ]
         best = int(np.mean(scores, axis=0).argmax())
         chosen.append(tried[best])
-        for index, (seed, (train, _)) in enumerate(zip(seeds, parts, strict=True)):
+        cases_of_fold = zip(seeds_of_fold, parts, strict=True)
+        for index, (seed, (train, _)) in enumerate(cases_of_fold):
             search += [
                 {"fold": fold.name, "seed": seed, "k": count, "valid_score": score}
                 for count, score in zip(tried, scores[index], strict=True)
@@ -119,7 +124,9 @@ def unit_length(vectors: np.ndarray) -> np.ndarray:
 def _votes(features, targets, train, queries, numbers, standardizer) -> list:
     """Weighted mean label of the neighbours, [queries, classes], by number."""
     rows, cosines = nearest(
-        standardizer(features[queries]), standardizer(features[train]), max(numbers)
+        standardizer(features[queries]),
+        standardizer(features[train]),
+        max(numbers),
     )
     weights = np.maximum(cosines, 1e-6)  # the opposite of a clip is no evidence
     votes = []

@@ -1,10 +1,10 @@
 """The evaluation protocol on embeddings: folds, seeds, learning rate."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from byola_tf.corpus.corpus import no_progress
+from byola_tf.progress import Progress, no_progress
 from train_lib.probe.judging import classifier
 from train_lib.probe.judging.classifier import Objective
 from train_lib.probe.judging.evaluation import Evaluation, Run, concluded
@@ -22,9 +22,9 @@ def evaluate(
     seeds: Sequence[int] = SEEDS,
     learning_rates: Sequence[float] = SEARCHED_RATES,
     objective: Objective = classifier.SINGLE_LABEL,
-    schedule: classifier.Schedule | None = None,
+    schedule: classifier.ClassifierSchedule | None = None,
     subsets: Mapping[str, np.ndarray] | None = None,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Trains and tests linear classifiers on frozen embeddings.
 
@@ -43,8 +43,7 @@ def evaluate(
         schedule: how a classifier is trained; the protocol's when None.
         subsets: name to int, classes whose mean average precision is a metric
             of its own, "mAP_<name>"; of multi-label tasks.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: see `byola_tf.progress`.
 
     Raises:
         UserError: no validation set with every class could be drawn.

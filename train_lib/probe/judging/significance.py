@@ -5,17 +5,28 @@ start. These say how much it depends on the clips that happened to be tested.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
+from byola_tf import foreign
+from byola_tf.corpus.file_names import comparable
 from byola_tf.errors import UserError
 from train_lib.pages import text
 
 RESAMPLES = 10_000
 SEED = 42
+_MAX_RESULT_BYTES = 2**30  # predictions of AudioSet's clips are hundreds of MB
+_RESULT_FIELDS = {
+    "task": str,
+    "model": str,
+    "mean": float,
+    "metric": str,
+    "classes": list,
+    "clips": (dict, None),
+}
+_CLIP_FIELDS = ("file_name", "fold", "label", "predictions")
 _BLOCK_ENTRIES = 2**24  # counts drawn at a time: 128 MB
 
 
@@ -118,7 +129,7 @@ def compare(first: dict, second: dict, resamples: int = RESAMPLES) -> Comparison
     """
     correct = [_correct(result) for result in (first, second)]
     _check_same(first, second)
-    names = [result["clips"]["file_name"] for result in (first, second)]
+    names = [_names(result) for result in (first, second)]
     order = {name: index for index, name in enumerate(names[1])}
     correct[1] = correct[1][:, [order[name] for name in names[0]]]
     folds = np.array(first["clips"]["fold"])
@@ -151,24 +162,29 @@ def compare(first: dict, second: dict, resamples: int = RESAMPLES) -> Comparison
 
 
 def read_result(path: str) -> dict:
-    """Reads the JSON of a probe.
+    """Reads the JSON of a probe and checks what `compare` needs of it.
 
     Raises:
         UserError: it is none.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            result = json.load(file)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "A result must be a JSON file of byola probe. Received: "
-            f"{path!r} ({error})."
-        ) from error
-    if not isinstance(result, dict) or not {"task", "model", "mean"} <= set(result):
-        raise UserError(
-            "A result must be a JSON file of byola probe. Received: "
-            f"{path!r} without task, model and mean."
-        )
+    what = "A result must be a JSON file of byola probe, and"
+    result = foreign.read_json(path, what, _MAX_RESULT_BYTES)
+    foreign.fields(result, _RESULT_FIELDS, path, what)
+    clips = result.get("clips")
+    if clips is None:
+        return result
+    foreign.fields(clips, dict.fromkeys(_CLIP_FIELDS, list), path, what)
+    count = len(clips["file_name"])
+    columns = [clips["file_name"], clips["fold"], clips["label"], *clips["predictions"]]
+    kinds = [str, str, int, *[int] * len(clips["predictions"])]
+    for column, kind in zip(columns, kinds, strict=True):
+        is_whole = isinstance(column, list) and len(column) == count
+        if not is_whole or not all(type(value) is kind for value in column):
+            raise foreign.refused(
+                path, what, "its `clips` must be lists of one text or number a clip"
+            )
+    if not count or not clips["predictions"]:
+        raise foreign.refused(path, what, "its `clips` are empty")
     return result
 
 
@@ -203,6 +219,11 @@ def table(comparison: Comparison) -> str:
     return text.aligned(lines)
 
 
+def _names(result: dict) -> list[str]:
+    """Names of the clips, as they are compared: macOS spells accents otherwise."""
+    return list(map(comparable, result["clips"]["file_name"]))
+
+
 def _fold_mean(values: np.ndarray, folds: np.ndarray) -> float:
     return float(np.mean([values[folds == name].mean() for name in np.unique(folds)]))
 
@@ -230,7 +251,7 @@ def _check_same(first: dict, second: dict) -> None:
     keys = [
         set(
             zip(
-                result["clips"]["file_name"],
+                _names(result),
                 result["clips"]["label"],
                 result["clips"]["fold"],
                 strict=True,

@@ -1,5 +1,6 @@
 """A folder whose sub-folders are the classes, as a task for the probe."""
 
+import collections
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from byola_tf import audio, files
+from byola_tf.corpus.metadata_table import few
 from byola_tf.errors import UserError
 from train_lib.pages import text
 from train_lib.probe.tasks import tasks
@@ -26,12 +28,14 @@ class LabelledFolder:
         file_names: relative to the folder, one a sound.
         labels: name of the sub-folder, one a sound.
         unit_seconds: median duration, within 0.25 to 10 s.
+        notes: what was left out, in sentences.
     """
 
     folder: str
     file_names: tuple[str, ...]
     labels: tuple[str, ...]
     unit_seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> list[str]:
@@ -55,20 +59,22 @@ def read(folder: str, ignored: str = "", flag: str = "audio") -> LabelledFolder:
             f"`--{flag}` must be a folder. Received: {folder!r}, which is not. "
             "Check the path."
         )
-    by_class = {
-        entry.name: _audio_files(entry.path)
+    found = {
+        entry.name: _find(entry.path)
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
         if entry.is_dir()
         and not entry.name.startswith(".")
         and not (ignored and os.path.realpath(entry) == os.path.realpath(ignored))
     }
+    by_class = {name: there.paths for name, there in found.items() if there.paths}
     _check(folder, by_class, flag)
     paths = [path for names in by_class.values() for path in names]
     return LabelledFolder(
         folder=folder,
         file_names=tuple(os.path.relpath(path, folder) for path in paths),
-        labels=tuple(name for name, names in by_class.items() for _ in names),
+        labels=tuple(_text(name) for name, names in by_class.items() for _ in names),
         unit_seconds=median_seconds(paths, flag),
+        notes=_notes(found),
     )
 
 
@@ -86,8 +92,9 @@ def write_task(found: LabelledFolder, path: str) -> int:
     """
     limit = int(_MAX_PROBE_SECONDS / found.unit_seconds / len(found.classes))
     column, lines = divide(found, max(limit, 10))
-    table = [("file_name", "label", column), *lines]
-    files.write_text(path, "".join(map(text.csv_line, table)))
+    table = "".join(map(text.csv_line, [("file_name", "label", column), *lines]))
+    # names are bytes, which need not be UTF-8
+    files.write_bytes(path, table.encode("utf-8", "surrogateescape"))
     return len(lines)
 
 
@@ -127,18 +134,36 @@ def divide(
     return column, sorted(lines)
 
 
-def _audio_files(folder: str) -> list[str]:
-    """The audio files of a folder; none is no error here."""
+def _find(folder: str) -> audio.Found:
+    """The files of a folder; no audio among them is no error here."""
     try:
-        return audio.find_files(folder)
+        return audio.find(folder)
     except UserError:
-        return []
+        names = [name for _, _, names in os.walk(folder) for name in names]
+        endings = (os.path.splitext(name)[1].lower() for name in names)
+        return audio.Found([], dict(collections.Counter(endings)))
+
+
+def _notes(found: dict[str, audio.Found]) -> tuple[str, ...]:
+    """What was left out of the sub-folders."""
+    others = collections.Counter()
+    for there in found.values():
+        others.update(there.others)
+    notes = [audio.Found([], dict(others)).left_out]
+    if empty := [name for name, there in found.items() if not there.paths]:
+        notes.append(
+            f"{len(empty)} sub-folders without audio files are no classes: {few(empty)}"
+        )
+    return tuple(filter(None, notes))
+
+
+def _text(name: str) -> str:
+    """A folder's name as a label; bytes that are not UTF-8 are written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _check(folder: str, by_class: dict[str, list[str]], flag: str) -> None:
-    """Raises UserError if this makes no task; drops sub-folders without audio."""
-    for name in [name for name, paths in by_class.items() if not paths]:
-        del by_class[name]
+    """Raises UserError if this makes no task."""
     way_out = "Put the files of each class into a sub-folder named after it."
     if not by_class:
         raise UserError(
@@ -181,9 +206,10 @@ def median_seconds(paths: Sequence[str], flag: str = "audio") -> float:
     durations = []
     for index in rng.permutation(len(paths))[:_TIMED_FILES]:
         try:
+            # not what its header claims: what training and the probe will hear
             durations.append(audio.duration(paths[index]))
-        except audio.AudioError:
-            continue  # the decoder counts and lists the broken files
+        except UserError:
+            continue  # the probe counts and lists the broken files
     if not durations:
         raise UserError(
             f"`--{flag}` must hold readable audio files. Received: {len(paths)} files, "

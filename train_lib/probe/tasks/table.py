@@ -7,7 +7,6 @@ multi-label one. Beside a CSV that `byola tasks prepare` wrote lie facts
 about it, NAME.task.json.
 """
 
-import json
 import logging
 import os
 from collections.abc import Iterable
@@ -19,6 +18,14 @@ from byola_tf.errors import UserError
 
 FACTS_SUFFIX = ".task.json"
 FACTS_FORMAT = "byola-tf task 1"
+_FACT_TYPES = {
+    **dict.fromkeys(("task", "title", "metric", "split"), (str, None)),
+    **dict.fromkeys(("unit_seconds", "learning_rate"), (float, None)),
+    **dict.fromkeys(("counts", "expected_counts", "absent_classes"), (dict, None)),
+    "notes": (list, None),
+    "partial": (bool, None),
+    "sample_rate": (int, None),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +64,21 @@ def read_rows(metadata: str) -> tuple[MetadataTable, str]:
 
 
 def read_facts(metadata: str) -> dict:
-    """What `byola tasks prepare` wrote beside a CSV; empty without it."""
+    """What `byola tasks prepare` wrote beside a CSV; empty without it.
+
+    Raises:
+        UserError: a field has another type than that command writes.
+    """
+    from byola_tf import foreign  # here: commands start without TensorFlow
+
+    path, what = facts_path(metadata), "The facts about a task"
     try:
-        with open(facts_path(metadata), encoding="utf-8") as file:
-            facts = json.load(file)
-    except (OSError, ValueError):
+        facts = foreign.read_json(path, what)
+    except UserError:  # absent, or somebody else's file
         return {}
-    return facts if facts.get("format") == FACTS_FORMAT else {}
+    if not isinstance(facts, dict) or facts.get("format") != FACTS_FORMAT:
+        return {}
+    return foreign.fields(facts, _FACT_TYPES, path, what)
 
 
 def of_prepared(task: str, audio: str) -> str:

@@ -174,7 +174,7 @@ class Task:
         An incomplete copy may lack some, and so do some published splits. In a
         test fold with one label a clip it does no harm.
         """
-        expected = self.facts.get("absent_classes", {}).get(part, ())
+        expected = (self.facts.get("absent_classes") or {}).get(part) or ()
         absent = [
             self.classes[index]
             for index in np.flatnonzero(counts == 0)

@@ -7,7 +7,7 @@ from byola_tf.errors import UserError
 from train_lib.probe.tasks.presets import own_data
 from train_lib.probe.tasks.presets.fsd50k_subsets import SUBSETS
 from train_lib.probe.tasks.presets.preset import (
-    Clip,
+    ListedClip,
     Listing,
     Preset,
     audio_below,
@@ -23,7 +23,7 @@ def _esc(source: str, only_esc10: bool) -> Listing:
     columns = ("filename", "fold", "category", "esc10")
     rows = read_table(os.path.join(root, "meta", "esc50.csv"), columns)
     clips = [
-        Clip(f"audio/{row['filename']}", row["category"], row["fold"])
+        ListedClip(f"audio/{row['filename']}", row["category"], row["fold"])
         for row in rows
         if not only_esc10 or row["esc10"].lower() == "true"
     ]
@@ -49,7 +49,7 @@ def _us8k(source: str, split: str | None) -> Listing:
         ("slice_file_name", "fold", "class"),
     )
     clips = [
-        Clip(
+        ListedClip(
             f"audio/fold{row['fold']}/{row['slice_file_name']}",
             row["class"],
             row["fold"],
@@ -65,14 +65,16 @@ def _fsd50k(source: str, split: str | None) -> Listing:
     tables = os.path.join(root, "FSD50K.ground_truth")
     parts = {"train": "train", "val": "valid"}
     clips = [
-        Clip(f"FSD50K.dev_audio/{row['fname']}.wav", row["labels"], parts[row["split"]])
+        ListedClip(
+            f"FSD50K.dev_audio/{row['fname']}.wav", row["labels"], parts[row["split"]]
+        )
         for row in read_table(
             os.path.join(tables, "dev.csv"), ("fname", "labels", "split")
         )
         if row["split"] in parts
     ]
     clips += [
-        Clip(f"FSD50K.eval_audio/{row['fname']}.wav", row["labels"], "test")
+        ListedClip(f"FSD50K.eval_audio/{row['fname']}.wav", row["labels"], "test")
         for row in read_table(os.path.join(tables, "eval.csv"), ("fname", "labels"))
     ]
     return Listing(root, "split", clips, "the published split")
@@ -94,7 +96,7 @@ def _as20k(source: str, split: str | None) -> Listing:
         labels = _segment_labels(path)
         paths = audio_below(root, folder)
         known = [(file, labels.get(_video_id(file, labels))) for file in paths]
-        clips += [Clip(file, label, part) for file, label in known if label]
+        clips += [ListedClip(file, label, part) for file, label in known if label]
         strangers = sum(label is None for _, label in known)
         notes.append(
             f"{part}: {len(known) - strangers} clips on disk of {len(labels)} listed"

@@ -7,7 +7,7 @@ from byola_tf.corpus import metadata_table
 from byola_tf.corpus.metadata_table import SPLITS
 from byola_tf.errors import UserError
 from train_lib.probe.tasks.presets.preset import (
-    Clip,
+    ListedClip,
     Listing,
     Preset,
     audio_below,
@@ -32,7 +32,7 @@ def _gtzan(source: str, split: str | None) -> Listing:
     clips = []
     for part in SPLITS:
         for line in read_lines(os.path.join(lists, f"{part}_filtered.txt")):
-            clips.append(Clip(f"{genres}/{line}", line.partition("/")[0], part))
+            clips.append(ListedClip(f"{genres}/{line}", line.partition("/")[0], part))
     return Listing(root, "split", clips, "the published fault-filtered split")
 
 
@@ -74,7 +74,7 @@ def _nsynth(source: str, split: str | None) -> Listing:
                 f"Received: {path!r} ({error!r}). Download it again."
             ) from error
         clips += [
-            Clip(f"nsynth-{part}/audio/{note}.wav", family, part)
+            ListedClip(f"nsynth-{part}/audio/{note}.wav", family, part)
             for note, family in families.items()
         ]
     return Listing(root, "split", clips, "the published split")
@@ -104,7 +104,9 @@ def _surge(source: str, split: str | None) -> Listing:
         parts = draw_split(names, num_train, num_valid)
         note = "tones seeded 1692/195/197, seed 0 (not the published split)"
     clips = [
-        Clip(path, os.path.splitext(os.path.basename(path))[0], parts[tones[path]])
+        ListedClip(
+            path, os.path.splitext(os.path.basename(path))[0], parts[tones[path]]
+        )
         for path in paths
         if tones[path] in parts
     ]

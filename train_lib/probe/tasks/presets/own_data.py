@@ -7,7 +7,7 @@ from byola_tf.corpus import metadata_table
 from byola_tf.corpus.file_names import FilesBelow
 from byola_tf.errors import UserError
 from train_lib.probe.tasks import table
-from train_lib.probe.tasks.presets.preset import Clip, Listing, Preset
+from train_lib.probe.tasks.presets.preset import ListedClip, Listing, Preset
 
 
 def from_metadata(path: str) -> Preset:
@@ -57,7 +57,7 @@ def read_metadata(path: str, source: str) -> Listing:
                 f"{name!r} in {path!r}. Use the folder above as --source."
             )
         name = os.path.normpath(below.find(name) or name).replace(os.sep, "/")
-        clips.append(Clip(name, row["label"].strip(), row[column]))
+        clips.append(ListedClip(name, row["label"].strip(), row[column]))
     metadata_table.check_unique(found, [clip.path for clip in clips])
     return Listing(source, column, clips, f"as in {os.path.basename(path)}")
 
@@ -67,12 +67,12 @@ def _read_folder(source: str, split: str | None) -> Listing:
 
     found = labelled_folder.read(source, flag="source")
     column, rows = labelled_folder.divide(found)
-    clips = [Clip(name.replace(os.sep, "/"), *rest) for name, *rest in rows]
+    clips = [ListedClip(name.replace(os.sep, "/"), *rest) for name, *rest in rows]
     if column == "fold":
         note = "5 stratified folds, seed 0"
     else:
         note = "stratified 60/15/25, seed 0"
-    return Listing(source, column, clips, note)
+    return Listing(source, column, clips, note, notes=found.notes)
 
 
 def median_seconds(listing: Listing) -> float:

@@ -10,19 +10,19 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import soundfile
 
 from byola_tf import audio, files, parallel
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.corpus.metadata_table import SPLITS
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress, no_progress
 from train_lib.pages import text
 from train_lib.probe.tasks import presets
 from train_lib.probe.tasks import table as task_table
 from train_lib.probe.tasks.presets import own_data
-from train_lib.probe.tasks.presets.preset import Clip, Listing, Preset
+from train_lib.probe.tasks.presets.preset import ListedClip, Listing, Preset
 
 
 def prepare(
@@ -34,7 +34,7 @@ def prepare(
     split: str | None = None,
     sample_rate: int | None = None,
     num_workers: int | None = None,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> dict:
     """Makes a task's folder; replaces one that an earlier call made.
 
@@ -47,8 +47,7 @@ def prepare(
             that is somebody's own.
         sample_rate: of copies to make, Hz; links to the originals when None.
         num_workers: threads that make copies; the number of cores when None.
-        progress: called with (iterable, total, description), returns the
-            iterable, e.g. wrapped in a progress bar.
+        progress: see `byola_tf.progress`.
 
     Returns:
         the facts, as in NAME.task.json.
@@ -69,9 +68,10 @@ def prepare(
             f"the data set. Received: {split!r}."
         )
     listing = preset.read(source, split)
-    clips, facts = _checked(preset, listing, partial)
-    present = dataclasses.replace(listing, clips=clips)
-    facts |= {
+    found = Inventory.of(preset, listing)
+    _check_complete(preset, listing, found, partial)
+    present = dataclasses.replace(listing, clips=found.present)
+    facts = _facts(preset, listing, found) | {
         "source": os.path.abspath(source),
         "unit_seconds": preset.unit_seconds or own_data.median_seconds(present),
         "learning_rate": preset.learning_rate,
@@ -116,75 +116,109 @@ def _check_output(output: str, source: str) -> None:
         )
 
 
-def _checked(
-    preset: Preset, listing: Listing, partial: bool
-) -> tuple[list[Clip], dict]:
-    """The clips that are there, and the facts about their number.
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """Which clips of a listing are there.
 
-    Raises:
-        UserError: some are missing and `partial` is false, or all are.
+    Attributes:
+        present: clips with a file.
+        absent: paths of the others, sorted.
+        counts: number of present clips by part.
+        expected: number that there should be, by part or {"total": clips};
+            empty where it is not known.
     """
-    absent = [
-        clip.path
-        for clip in listing.clips
-        if not os.path.isfile(os.path.join(listing.root, clip.path))
-    ]
-    gone = set(absent)
-    clips = [clip for clip in listing.clips if clip.path not in gone]
-    counts = collections.Counter(clip.part for clip in clips)
-    expected = dict(preset.counts)
-    if expected and not listing.published:
-        expected = {"total": sum(expected.values())}
-    found = {"total": len(clips)} if "total" in expected else counts
-    problems = [
-        f"{found.get(part, 0):,} of {number:,}"
-        + (f" {part}" if part != "total" else "")
-        for part, number in expected.items()
-        if found.get(part, 0) != number
-    ]
-    if absent and not problems:
-        problems = [f"{len(clips):,} of {len(listing.clips):,}"]
-    named = ", ".join(map(repr, sorted(absent)[:3]))
-    missing = f"; {len(absent):,} listed files are missing, such as {named}" * bool(
-        absent
-    )
-    if not clips:
-        raise UserError(
-            f"`source` must hold clips of {preset.name}. Received: "
-            f"none in {listing.root!r}{missing}. Check the path and the download."
+
+    present: list[ListedClip]
+    absent: list[str]
+    counts: dict[str, int]
+    expected: dict[str, int]
+
+    @classmethod
+    def of(cls, preset: Preset, listing: Listing) -> "Inventory":
+        """Looks for the files of a listing."""
+        is_there = {
+            clip.path: os.path.isfile(os.path.join(listing.root, clip.path))
+            for clip in listing.clips
+        }
+        present = [clip for clip in listing.clips if is_there[clip.path]]
+        counts = collections.Counter(clip.part for clip in present)
+        expected = dict(preset.counts)
+        if expected and not listing.published:  # the parts are others
+            expected = {"total": sum(expected.values())}
+        return cls(
+            present=present,
+            absent=sorted(path for path, found in is_there.items() if not found),
+            counts={part: counts[part] for part in _in_order(counts)},
+            expected=expected,
         )
-    if problems and not partial:
+
+    @property
+    def shortages(self) -> list[str]:
+        """What is not complete, e.g. "8,730 of 8,732"; empty where all is there."""
+        found = {**self.counts, "total": len(self.present)}
+        wrong = [
+            f"{found.get(part, 0):,} of {number:,} {part}".removesuffix(" total")
+            for part, number in self.expected.items()
+            if found.get(part, 0) != number
+        ]
+        if self.absent and not wrong:
+            total = len(self.present) + len(self.absent)
+            wrong = [f"{len(self.present):,} of {total:,}"]
+        return wrong
+
+    @property
+    def missing(self) -> str:
+        """The end of a sentence that names the first absent files; or ""."""
+        if not self.absent:
+            return ""
+        named = ", ".join(map(repr, self.absent[:3]))
+        return f"; {len(self.absent):,} listed files are missing, such as {named}"
+
+
+def _check_complete(
+    preset: Preset, listing: Listing, found: Inventory, partial: bool
+) -> None:
+    """Raises UserError if clips are missing and may not, or all are."""
+    if not found.present:
+        raise UserError(
+            f"`source` must hold clips of {preset.name}. Received: none in "
+            f"{listing.root!r}{found.missing}. Check the path and the download."
+        )
+    if found.shortages and not partial:
         raise UserError(
             f"{preset.title}: all clips must be there. Received: "
-            f"{', '.join(problems)} clips in {listing.root!r}{missing}. Complete the "
-            "download, or pass --partial to go on with these: every result will say "
-            "so."
+            f"{', '.join(found.shortages)} clips in {listing.root!r}{found.missing}. "
+            "Complete the download, or pass --partial to go on with these: every "
+            "result will say so."
         )
-    classes = _classes(preset, clips)
-    return clips, {
+
+
+def _facts(preset: Preset, listing: Listing, found: Inventory) -> dict:
+    """What a reader of results has to know about the task."""
+    return {
         "format": task_table.FACTS_FORMAT,
         "task": preset.name,
         "title": preset.title,
-        "metric": _metric(preset, clips),
+        "metric": _metric(preset, found.present),
         "split": listing.split,
         "notes": list(listing.notes),
-        "partial": bool(problems),
-        "counts": {part: counts[part] for part in _in_order(counts)},
-        "expected_counts": expected,
-        "num_classes": len(classes),
+        "partial": bool(found.shortages),
+        "counts": found.counts,
+        "expected_counts": found.expected,
+        "num_classes": len(_classes(preset, found.present)),
         "expected_num_classes": preset.num_classes or None,
-        "missing": {"count": len(absent), "first": sorted(absent)[:3]},
+        "missing": {"count": len(found.absent), "first": found.absent[:3]},
         "absent_classes": {part: list(names) for part, names in preset.absent.items()},
     }
 
 
-def _metric(preset: Preset, clips: Sequence[Clip]) -> str:
+def _metric(preset: Preset, clips: Sequence[ListedClip]) -> str:
     if task_table.is_multi_label(clip.label for clip in clips):
         return "mAP"
     return preset.metric
 
 
-def _classes(preset: Preset, clips: Sequence[Clip]) -> set[str]:
+def _classes(preset: Preset, clips: Sequence[ListedClip]) -> set[str]:
     if _metric(preset, clips) == "mAP":
         return {name for clip in clips for name in task_table.split_label(clip.label)}
     return {clip.label for clip in clips}
@@ -256,9 +290,12 @@ def _copy(original: str, copy: str, sample_rate: int) -> None:
     except audio.AudioError:
         _link(original, copy)
         return
+    encoded = io.BytesIO()  # libsndfile takes no name that is not UTF-8
+    soundfile.write(encoded, samples, sample_rate, "PCM_16", format="WAV")
     try:
-        soundfile.write(copy, samples, sample_rate, "PCM_16")
-    except (soundfile.SoundFileError, OSError) as error:
+        with open(copy, "wb") as file:
+            file.write(encoded.getbuffer())
+    except OSError as error:
         raise UserError(
             f"Copies must fit into the output. Received: {error} for {copy!r}. Free "
             "some space, or choose another --output."
@@ -271,4 +308,6 @@ def _write_table(path: str, listing: Listing, names: Sequence[str]) -> None:
         (name, clip.label, clip.part)
         for name, clip in zip(names, listing.clips, strict=True)
     ]
-    files.write_text(path, "".join(map(text.csv_line, rows)))
+    table = "".join(map(text.csv_line, rows))
+    # names are bytes, which need not be UTF-8
+    files.write_bytes(path, table.encode("utf-8", "surrogateescape"))

@@ -14,7 +14,7 @@ SPLIT_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class ListedClip:
     """One row of a task.
 
     Attributes:
@@ -43,7 +43,7 @@ class Listing:
 
     root: str
     column: str
-    clips: Sequence[Clip]
+    clips: Sequence[ListedClip]
     split: str
     published: bool = True
     notes: tuple[str, ...] = ()

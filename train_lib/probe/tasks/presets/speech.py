@@ -5,7 +5,7 @@ import os
 from byola_tf.errors import UserError
 from train_lib.probe.tasks.presets import own_data
 from train_lib.probe.tasks.presets.preset import (
-    Clip,
+    ListedClip,
     Listing,
     Preset,
     audio_below,
@@ -42,7 +42,7 @@ def _spcv2(source: str, split: str | None) -> Listing:
     ]
     paths = set(audio_below(root, *words)) | set(parts)
     clips = [
-        Clip(path, path.partition("/")[0], parts.get(path, "train"))
+        ListedClip(path, path.partition("/")[0], parts.get(path, "train"))
         for path in sorted(paths)
     ]
     return Listing(root, "split", clips, "the published split")
@@ -63,7 +63,7 @@ def _vc1(source: str, split: str | None) -> Listing:
                 "A line of the identification list must be 1, 2 or 3 and a path. "
                 f"Received: {line!r} in {path!r}. Use the original iden_split.txt."
             )
-        clips.append(Clip(f"wav/{file}", file.partition("/")[0], parts[number]))
+        clips.append(ListedClip(f"wav/{file}", file.partition("/")[0], parts[number]))
     return Listing(root, "split", clips, "the published identification split")
 
 
@@ -76,7 +76,9 @@ def _voxforge(source: str, split: str | None) -> Listing:
     if split:
         rows = read_table(split, ("file_name", "label", "split"))
         clips = [
-            Clip(row["file_name"], row["label"], checked_part(row["split"], split))
+            ListedClip(
+                row["file_name"], row["label"], checked_part(row["split"], split)
+            )
             for row in rows
             if row["split"]
         ]
@@ -104,7 +106,7 @@ def _voxforge(source: str, split: str | None) -> Listing:
     count = len(languages)
     parts = draw_split(languages, int(0.7 * count), int(0.15 * count))
     clips = [
-        Clip(path, languages[_archive(path)], parts[_archive(path)])
+        ListedClip(path, languages[_archive(path)], parts[_archive(path)])
         for path in paths
         if _archive(path) in languages
     ]
@@ -136,7 +138,7 @@ def _cremad(source: str, split: str | None) -> Listing:
         speaker = fields[0]
         part = "test" if speaker in _CREMAD_TEST else "train"
         part = "valid" if speaker in _CREMAD_VALID else part
-        clips.append(Clip(path, fields[2], part))
+        clips.append(ListedClip(path, fields[2], part))
     return Listing(root, "split", clips, "the published split by speaker")
 
 
@@ -156,7 +158,7 @@ def _fsdd(source: str, name: str) -> Listing:
             part = ("test", "valid", "train")[min(int(number) // 5, 2)]
         else:
             part = str(1 + _FSDD_SPEAKERS.index(speaker))
-        clips.append(Clip(path, digit, part))
+        clips.append(ListedClip(path, digit, part))
     if name == "fsdd_digit":
         note = "by number: 0-4 test, 5-9 valid, the others train"
         return Listing(root, "split", clips, note)
