@@ -17,6 +17,7 @@ from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
+from tests import odd_audio
 from train_lib.probe import embedding
 from train_lib.probe.linear import linear_probe
 from train_lib.probe.models import floors
@@ -270,6 +271,22 @@ class TestLinearProbe:
         assert probe.result["num_clips"] == len(probe.embeddings) == 58
         assert np.sum(probe.result["confusion_matrix"]) == 3 * 58
         assert "2 broken files: 3.wav, 31.wav" in table(probe.result)
+
+    def test_a_task_of_odd_previews_is_read_as_far_as_it_decodes(self, tmp_path):
+        """Cut at the end, begun inside a frame, with tags of others around them."""
+        names = ("cut_preview", "begun_inside", "icy", "junk_behind")
+        previews = odd_audio.mp3s()
+        rows = ["file_name,label,split"]
+        for row in range(40):
+            (tmp_path / f"{row}.mp3").write_bytes(
+                previews[f"{names[row // 2 % 4]}.mp3"].content
+            )
+            part = ("train", "train", "valid", "test")[row // 8 % 4]
+            rows.append(f"{row}.mp3,{'ab'[row % 2]},{part}")
+        (tmp_path / "previews.csv").write_text("\n".join(rows))
+        task = read(tmp_path, "previews")
+        embedded = embedding.embed_task(task, Recorder(), 0.1)
+        assert embedded.skipped == {} and len(embedded.rows) == 40
 
     def test_many_broken_files_are_an_error(self, broken):
         with pytest.raises(UserError, match="At most 10%.*at least 7 of 60; the first"):
