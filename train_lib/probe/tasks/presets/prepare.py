@@ -7,6 +7,7 @@ sampling rate.
 
 import collections
 import dataclasses
+import io
 import json
 import os
 import shutil
