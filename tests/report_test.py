@@ -17,10 +17,12 @@ import pytest
 from PIL import Image
 
 from byola_tf.errors import UserError
+from train_lib.pages import figures
 from train_lib.probe.report import (
     collection,
     evaluation_page,
     notes,
+    pictures,
     plain,
     published,
     scores,
@@ -526,6 +528,27 @@ BAD_RESULTS = {
 }
 
 
+JUNK = (
+    *(None, True, 0, -1, 1e308, 10**20, 0.5, "", "$x^{2$", "a\nb", "\udce9", "=1"),
+    *([], {}, [[]], [1], {"a": 1}, [None], "x" * 5000),
+)
+
+
+def change_one(value, random):
+    """Replaces or removes one field or element, at any depth."""
+    while True:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        key = keys[random.integers(len(keys))]
+        inner = value[key]
+        if not (isinstance(inner, dict | list) and inner) or random.random() < 0.4:
+            break
+        value = inner
+    if random.random() < 0.2:
+        del value[key]
+    else:
+        value[key] = copy.deepcopy(JUNK[random.integers(len(JUNK))])
+
+
 class TestBadResults:
     """One bad file costs itself alone."""
 
@@ -545,6 +568,34 @@ class TestBadResults:
                 shown = file.read()
             assert "Left out" in shown and "bad.json" in shown
         assert "bad.json" not in open(done.paths[2]).read()
+
+    def test_a_file_changed_at_random_is_shown_or_left_out(self, tmp_path, monkeypatch):
+        random = np.random.default_rng(0)
+        for module, name in (
+            (figures, "confusion_matrix"),
+            (pictures, "draw_maps"),
+            (pictures, "draw_learning_rates"),
+        ):
+            monkeypatch.setattr(module, name, lambda *_: PNG)
+        whole = [
+            json.dumps(result)
+            for result in (
+                probe("m", "esc50"),
+                tagged("m", per_class=[{"class": "a", "AP": 0.5}]),
+                disturbed("m", "esc50"),
+                few("m", "esc50"),
+            )
+        ]
+        good = {"task": "esc50", "model": "good", "metric": "accuracy", "mean": 0.5}
+        left_out = 0
+        for number in range(100):
+            changed = json.loads(whole[number % len(whole)])
+            for _ in range(random.integers(1, 4)):
+                change_one(changed, random)
+            folder = save(tmp_path / "in", good, changed)
+            done = evaluation_page.write(folder, str(tmp_path / "r.html"))
+            left_out += "left out" in done.summary
+        assert 30 < left_out < 97
 
     def test_a_pipe_among_the_files_is_left_out(self, tmp_path):
         folder = save(tmp_path, probe("good", "esc50"))
