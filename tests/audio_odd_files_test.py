@@ -1,5 +1,6 @@
 """What people do with sound files, and what the reader makes of it."""
 
+import itertools
 import os
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import soundfile
 import tensorflow as tf
 
 from byola_tf import audio
-from byola_tf.audio import blocks, content, graph, headers
+from byola_tf.audio import blocks, content, graph, headers, mp3_frames
 from tests import encoded, odd_audio
 
 ODDITIES = odd_audio.everything()
@@ -93,6 +94,51 @@ def test_what_is_not_read_of_a_wav_is_said():
     )
     assert len(audio.decode_bytes(content_, "x", on_doubt=doubts.append)[0]) == 800
     assert "second data chunk, which are not read" in doubts[0]
+
+
+def frame_starts(content_):
+    """Where the frames of an MP3 begin."""
+    position, starts = 0, []
+    while frame := mp3_frames.read_header(content_[position : position + 4]):
+        starts.append(position)
+        position += frame.size
+    return starts
+
+
+def test_an_mp3_that_lost_whole_frames_is_not_taken_for_whole():
+    sound = encoded.tones(num_samples=160_000)
+    whole = encoded.encode(sound, "MP3", bitrate_mode="VARIABLE")
+    starts, doubts = frame_starts(whole), []
+    begin, end = starts[100], starts[120]
+    with pytest.raises(audio.AudioError, match="MP3 frames do not decode"):
+        audio.decode_bytes(whole[:begin] + whole[end:], "x")
+    bare = whole[starts[1] : begin] + whole[end:]  # no count tells of the loss
+    audio.decode_bytes(bare, "x", on_doubt=doubts.append)
+    assert "MP3 frames do not decode, the first at 3.6 s" in doubts[0]
+
+
+def test_an_mp3_of_noise_in_good_frames_is_refused_without_a_flood(capfd):
+    whole = encoded.encode(encoded.tones(num_samples=160_000), "MP3")
+    rng, starts, made = np.random.default_rng(0), frame_starts(whole), bytearray(whole)
+    for begin, end in itertools.pairwise(starts[1:]):
+        made[begin + 4 : end] = rng.bytes(end - begin - 4)
+    with pytest.raises(audio.AudioError, match="of 281 MP3 frames do not decode"):
+        audio.decode_bytes(bytes(made), "x")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_whole_mp3s_of_any_kind_give_no_doubt(rate):
+    for channels, mode, level in itertools.product(
+        (1, 2), ("VARIABLE", "CONSTANT", "AVERAGE"), (0.2, 0.9)
+    ):
+        doubts, sound = [], encoded.tones(channels, rate, rate)
+        sound[rate // 3 : rate // 2] = 0
+        whole = encoded.encode(
+            sound, "MP3", rate=rate, bitrate_mode=mode, compression_level=level
+        )
+        audio.decode_bytes(whole, "x", on_doubt=doubts.append)
+        assert not doubts
 
 
 def test_mp3s_of_two_rates_are_refused():

@@ -23,8 +23,10 @@ from byola_tf.audio import mp3_frames
 from byola_tf.audio.claims import Header
 from byola_tf.audio.content import BrokenAudio, Content, Piece, in_memory
 from byola_tf.audio.mp3_frames import Frame
+from byola_tf.audio.mp3_side_info import READ_BYTES, SideInfo
 
 _SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
+_MOST_BAD = 0.1  # share of frames that do not decode
 _CHAIN = 4  # frames in a row are no accident
 _MOST_TAGS = 10_000
 _SEARCHED_BYTES = 16 * 2**20  # for the first frame: tags hold pictures
@@ -45,6 +47,7 @@ class _Run:
         count: what its header says of that, 0 without one.
         has_xing: whether its first frame is such a header.
         has_delay: whether that holds the encoder's delay.
+        side_info: which frames cannot decode.
     """
 
     first: Frame
@@ -53,6 +56,7 @@ class _Run:
     count: int
     has_xing: bool
     has_delay: bool
+    side_info: SideInfo
 
     @property
     def is_cut(self) -> bool:
@@ -100,7 +104,7 @@ def read(content: Content, start: int, stop: int) -> Header:
     if len(rates) > 1:
         raise BrokenAudio(f"it joins MP3s of {rates} Hz: split it")
     doubts = _doubts_at_start(content, begin, tags_end)
-    doubts += _doubts_at_end(content, runs, rest, stop)
+    doubts += _doubts_inside(runs) + _doubts_at_end(content, runs, rest, stop)
     runs = [run for run in runs if run.num_frames]
     if not runs:
         raise BrokenAudio("it has no samples")
@@ -193,8 +197,9 @@ def _read_run(content: Content, position: int, stop: int) -> tuple[_Run, int]:
     if has_other or (has_xing and not count):
         position += first.size  # a header frame that libsndfile cannot use
         has_xing, count = False, 0
-    spans, num_frames = _follow(content, position, stop, first)
-    run = _Run(first, spans, num_frames - has_xing, count, has_xing, has_delay)
+    spans, side_info = _follow(content, position, stop, first)
+    num_frames = side_info.num_frames - has_xing
+    run = _Run(first, spans, num_frames, count, has_xing, has_delay, side_info)
     return run, spans[-1][1]
 
 
@@ -202,16 +207,18 @@ def _follow(content: Content, position: int, stop: int, first: Frame):
     """Walks frames like `first`, and tags between them.
 
     Returns:
-        spans of bytes that are frames, number of frames.
+        spans of bytes that are frames, and their `SideInfo`.
     """
-    spans, num_frames, start = [], 0, position
+    side_info = SideInfo(first.samples == 1152, first.num_channels)
+    spans, start = [], position
     while position < stop:
-        frame = mp3_frames.read_header(content[position : position + 4])
+        head = content[position : position + READ_BYTES]
+        frame = mp3_frames.read_header(head[:4])
         if frame and frame.is_like(first):
             if position + frame.size > stop:
                 break
+            side_info.add(head, frame.size)
             position += frame.size
-            num_frames += 1
             continue
         tag = mp3_frames.tag_size(content, position)
         if not tag or position + tag >= stop:
@@ -221,13 +228,35 @@ def _follow(content: Content, position: int, stop: int, first: Frame):
         spans.append((start, position))
         position = start = position + tag
     spans.append((start, position))
-    return spans, num_frames
+    side_info.finish()
+    return spans, side_info
 
 
 def _doubts_at_start(content: Content, begin: int, tags_end: int) -> tuple[str, ...]:
     if content.skip_zeros(tags_end) == begin:
         return ()
     return (f"its MP3 frames begin at byte {begin} only: its beginning may be missing",)
+
+
+def _doubts_inside(runs: list[_Run]) -> tuple[str, ...]:
+    """Says which frames do not decode.
+
+    Raises:
+        BrokenAudio: too many of them, or others are missing.
+    """
+    num_frames = sum(run.side_info.num_frames for run in runs)
+    num_bad = sum(run.side_info.num_bad for run in runs)
+    if not num_bad:
+        return ()
+    reason = f"{num_bad} of {num_frames} MP3 frames do not decode"
+    is_hole = any(run.is_cut and run.side_info.num_bad for run in runs)
+    if is_hole or num_bad > _MOST_BAD * num_frames:
+        raise BrokenAudio(f"it is damaged: {reason}")
+    for run in runs:
+        if run.side_info.num_bad:
+            break
+    seconds = run.side_info.first_bad * run.first.samples / run.first.sample_rate
+    return (f"{reason}, the first at {seconds:.1f} s",)
 
 
 def _doubts_at_end(
