@@ -95,6 +95,19 @@ def test_every_weight_is_stored_once(trained):
     assert sorted(stored) == sorted(expected)
 
 
+def test_what_hub_load_is_given_by_mistake_is_refused(trained):
+    hub = pytest.importorskip("tensorflow_hub")
+    model = hub.load(trained[1])
+    clip = 0.5 * check.sounds(16000, 0.3)[1:2]
+    np.testing.assert_allclose(model(clip.astype("float64")), model(clip), atol=1e-6)
+    pcm = np.rint(clip * 32767).astype(np.int16)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="16-bit samples by 32768"):
+        model(pcm)
+    for wrong in (clip[0], clip[..., None], tf.constant(clip, tf.float64)):
+        with pytest.raises(TypeError, match=r"shape=\(None, None\), dtype=tf.float32"):
+            model(wrong)
+
+
 def test_clips_of_many_lengths_cost_no_trace_a_length(trained):
     hub = pytest.importorskip("tensorflow_hub")
     model = hub.load(trained[1])
@@ -106,7 +119,7 @@ def test_clips_of_many_lengths_cost_no_trace_a_length(trained):
         embedder(clip)
         embedder.frames(clip)
     for loaded in (model, embedder.model):
-        for name in ("__call__", "frames_padded", "log_mel"):
+        for name in ("__call__", "embed", "frames_padded", "log_mel"):
             count = getattr(loaded, name).experimental_get_tracing_count()
             assert count <= 1, name
 

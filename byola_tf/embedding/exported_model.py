@@ -4,6 +4,7 @@ Input: mono float32 waveform [batch, samples] in [-1, 1] at 16 kHz, any length
 from one sample up. A loaded model offers
 
     model(waveform, training=False)   float32 [batch, d], one vector a clip
+    model.embed(waveform)             the same in inference mode, unchecked
     model.frames(waveform)            frame_embeddings [batch, time', d] and
                                       timestamps [batch, time'], seconds
     model.log_mel(waveform)           normalised log-mel [batch, time, mel]
@@ -32,6 +33,8 @@ from byola_tf.checkpoint import Checkpoint
 from byola_tf.embedding.waveform_encoder import WAVEFORM, WaveformEncoder
 from byola_tf.networks.encoder import Encoder
 
+_LOUDEST = 100.0  # 40 dB above full scale: no audio in [-1, 1], but 16-bit samples
+
 
 class ExportedModel(tf.Module):
     """What is saved: the calls of a `WaveformEncoder`, and its raw variables.
@@ -58,8 +61,9 @@ class ExportedModel(tf.Module):
         )
         # In a function, not an attribute: as an attribute, the Keras model would
         # have every weight saved a second time beside the raw variables.
-        self._embed = lambda waveform, training: source.embed(waveform, training)
-        self._embed_for_onnx = lambda waveform: source.embed_for_onnx(waveform)
+        self._compute = lambda waveform, training: source.compute(waveform, training)
+        self._compute_for_onnx = lambda waveform: source.compute_for_onnx(waveform)
+        self.embed = source.embed
         self.frames = source.frames
         self.log_mel = source.log_mel
         self.embed_padded = source.embed_padded
@@ -90,10 +94,12 @@ class ExportedModel(tf.Module):
         Returns:
             float32 [batch, embedding_size].
         """
+        with tf.control_dependencies([_assert_scaled(waveform)]):
+            waveform = tf.identity(waveform)
         return tf.cond(
             training,
-            lambda: self._embed(waveform, True),
-            lambda: self._embed(waveform, False),
+            lambda: self._compute(waveform, True),
+            lambda: self._compute(waveform, False),
         )
 
     def signatures(self) -> dict:
@@ -101,17 +107,28 @@ class ExportedModel(tf.Module):
 
         @tf.function(input_signature=[WAVEFORM])
         def embed(waveform):
-            return {"embedding": self._embed(waveform, False)}
+            return {"embedding": self._compute(waveform, False)}
 
         @tf.function(input_signature=[WAVEFORM])
         def embed_for_onnx(waveform):
-            return {"embedding": self._embed_for_onnx(waveform)}
+            return {"embedding": self._compute_for_onnx(waveform)}
 
         return {
             "onnx": embed_for_onnx,
             "serving_default": embed,
             "frames": self.frames.get_concrete_function(),
         }
+
+
+def _assert_scaled(waveform):
+    """Refuses 16-bit samples as they are, which TensorFlow casts without a word."""
+    # NaN is none of this check's business: no comparison with it is true
+    scaled = tf.reduce_all(tf.logical_not(tf.abs(waveform) > _LOUDEST))
+    message = (
+        "`waveform` must be float32 [batch, samples] in [-1, 1]: divide 16-bit samples "
+        "by 32768. Received samples as large as:"
+    )
+    return tf.debugging.Assert(scaled, [message, tf.reduce_max(tf.abs(waveform))])
 
 
 def _copy_for_replicas(encoder: Encoder) -> Encoder:

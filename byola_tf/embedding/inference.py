@@ -6,6 +6,7 @@ clips go through the model in padded batches (`batching`), long recordings in wi
 (`long_recordings`), and each batch is watched (`normalization_monitor`).
 """
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
@@ -45,6 +46,9 @@ class Inference:
 
     def __init__(self, model, config: Config, statistics: Statistics):
         self._model = model
+        # models that were exported before have no `embed`
+        call = functools.partial(model, training=False)
+        self._embed = getattr(model, "embed", call)
         self._config = config
         self._watch = NormalizationMonitor(model.log_mel, config.frontend, statistics)
 
@@ -72,7 +76,7 @@ class Inference:
         """
         self.watch(waveform, num_samples)
         if _is_unpadded(waveform, num_samples):
-            return self._model(tf.convert_to_tensor(waveform), training=False)
+            return self._embed(tf.convert_to_tensor(waveform))
         return self._model.embed_padded(waveform, num_samples)
 
     def frames(self, waveform, num_samples=None) -> dict:

@@ -15,7 +15,7 @@ WAVEFORM = tf.TensorSpec([None, None], tf.float32, name="waveform")
 class WaveformEncoder(tf.Module):
     """Waveform → log-mel → normalise → encoder, as traced functions.
 
-    The interface of an exported model: callable, with `frames`, `log_mel`,
+    The interface of an exported model: callable, with `embed`, `frames`, `log_mel`,
     `embed_padded`, `frames_padded` and `metadata`. The statistics are variables,
     so that they can be replaced by those of another corpus.
 
@@ -39,6 +39,9 @@ class WaveformEncoder(tf.Module):
         self._metadata = metadata.describe(config, statistics, provenance or {})
         self.statistics_mean = _constant_variable(statistics.mean, "mean")
         self.statistics_std = _constant_variable(statistics.std, "std")
+        self.embed = tf.function(
+            lambda waveform: self.compute(waveform, False), input_signature=[WAVEFORM]
+        )
         self.frames = tf.function(self._frames, input_signature=[WAVEFORM])
         self.log_mel = tf.function(
             lambda waveform: self._log_mel(waveform), input_signature=[WAVEFORM]
@@ -61,13 +64,13 @@ class WaveformEncoder(tf.Module):
         Returns:
             float32 [batch, embedding_size].
         """
-        return self.embed(waveform, training)
+        return self.compute(waveform, training)
 
-    def embed(self, waveform, training: bool):
+    def compute(self, waveform, training: bool):
         """What a call computes, without a trace of its own; see `__call__`."""
         return self._encoder(self._log_mel(waveform), training=training)
 
-    def embed_for_onnx(self, waveform):
+    def compute_for_onnx(self, waveform):
         """The same of operators that ONNX has: equal to 1e-5, not to the bit."""
         constant = exact_constants.float_maker(waveform)
         return self._encoder(self._log_mel(waveform, constant, _power_for_onnx))
