@@ -51,7 +51,12 @@ _MODULES = {
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 
+_WITHOUT_KERAS = {"Config", "UserError", "audio", "config", "errors"}
+
+
 def __getattr__(name: str):
+    if name in __all__ and name not in _WITHOUT_KERAS:
+        importlib.import_module("byola_tf.networks.backend").require_tensorflow()
     if name in _PUBLIC:
         return getattr(importlib.import_module(f"byola_tf.{_PUBLIC[name]}"), name)
     if name in _MODULES:

@@ -43,7 +43,10 @@ def log_mel_spectrogram(
     config = frontend_config
     waveform = pad_to_length(waveform, minimum_samples(config, time_stride=1))
     half = config.n_fft // 2
-    padded = tf.pad(waveform, [[0, 0], [half, half]], mode="REFLECT")
+    # not tf.pad's REFLECT, which refuses a batch without clips
+    start = tf.reverse(waveform[:, 1 : half + 1], [1])
+    end = tf.reverse(waveform[:, -half - 1 : -1], [1])
+    padded = tf.concat([start, waveform, end], axis=1)
     return _log_mel_of_frames(padded, config, constant, power or power_spectrum)
 
 

@@ -1,5 +1,7 @@
 """The optimiser, and what changes over a run: learning rate and EMA decay."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -28,11 +30,13 @@ def make_optimizer(
         "global_clipnorm": train.clip_norm / replicas or None,
         "name": "optimizer",  # part of the names in a checkpoint
     }
-    if train.weight_decay:
-        optimizer = keras.optimizers.AdamW(weight_decay=train.weight_decay, **options)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    else:
-        optimizer = keras.optimizers.Adam(**options)
+    with _float32_by_default():  # of the variable that holds the learning rate
+        if train.weight_decay:
+            decay = train.weight_decay
+            optimizer = keras.optimizers.AdamW(weight_decay=decay, **options)
+            optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        else:
+            optimizer = keras.optimizers.Adam(**options)
     if train.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     return optimizer
@@ -110,6 +114,7 @@ def require_length(name: str, total_steps: int | None) -> None:
         )
 
 
+@keras.saving.register_keras_serializable("byola_tf")
 class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then constant or half a cosine to zero.
 
@@ -141,6 +146,17 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "decay_steps": self.decay_steps,
         }
+
+
+@contextlib.contextmanager
+def _float32_by_default():
+    """Keras's `floatx`, which a program may have changed, for a moment float32."""
+    floatx = keras.config.floatx()
+    keras.config.set_floatx("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
 
 
 def _half_cosine(step, total_steps):

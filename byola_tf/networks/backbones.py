@@ -42,9 +42,9 @@ class ConvolutionBlocks(keras.layers.Layer):
 
     supports_padding = True
 
-    def __init__(self, encoder_config: EncoderConfig, **kwargs):
+    def __init__(self, encoder_config: EncoderConfig, dtype="float32", **kwargs):
         # not autocast: what is computed from variables here is float32
-        super().__init__(name="backbone", autocast=False, **kwargs)
+        super().__init__(name="backbone", autocast=False, dtype=dtype, **kwargs)
         self.config = config = encoder_config
         policy = self.dtype_policy
         self.convolutions, self.normalizations, self.pools = [], [], []
@@ -60,7 +60,11 @@ class ConvolutionBlocks(keras.layers.Layer):
             is_last = block == config.num_blocks - 1
             halves_mel = config.last_block_halves_mel or not is_last
             self.pools.append(
-                keras.layers.MaxPooling2D((2, 2 if halves_mel else 1), dtype=policy)
+                keras.layers.MaxPooling2D(
+                    (2, 2 if halves_mel else 1),
+                    data_format="channels_last",
+                    dtype=policy,
+                )
             )
 
     def build(self, input_shape):
@@ -104,7 +108,7 @@ class ConvolutionBlocks(keras.layers.Layer):
         return zip(self.convolutions, self.normalizations, self.pools, strict=True)
 
 
-def make(encoder_config: EncoderConfig, dtype=None) -> keras.layers.Layer:
+def make(encoder_config: EncoderConfig, dtype="float32") -> keras.layers.Layer:
     """Makes the configured backbone; it may have no weights yet.
 
     Args:

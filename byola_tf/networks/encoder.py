@@ -6,13 +6,17 @@ TASLP section V-E and appendix A by configuration. Inside, shapes are
 channel-minor frame features, as in published checkpoints.
 """
 
+import json
+
 import keras
 import tensorflow as tf
 
-from byola_tf.config import EncoderConfig
+from byola_tf import validation
+from byola_tf.config import Config, EncoderConfig
 from byola_tf.networks import backbones, geometry, layers, pooling
 
 
+@keras.saving.register_keras_serializable("byola_tf")
 class Encoder(keras.Model):
     """Maps normalised log-mels of any length to embeddings.
 
@@ -20,11 +24,15 @@ class Encoder(keras.Model):
         encoder_config: `EncoderConfig`.
         dtype: Keras dtype policy, e.g. "mixed_bfloat16" to train or "bfloat16"
             to embed; frames and embeddings are float32 in any case.
+        **kwargs: of `keras.Model`, e.g. `name`.
+
+    Raises:
+        UserError: see `backbones.make`.
     """
 
-    def __init__(self, encoder_config: EncoderConfig, **kwargs):
+    def __init__(self, encoder_config: EncoderConfig, dtype="float32", **kwargs):
         # not autocast: what is computed from variables here is float32
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(autocast=False, dtype=dtype, **kwargs)
         self.config = config = encoder_config
         self.geometry = geometry.of(config)
         policy = self.dtype_policy
@@ -44,12 +52,34 @@ class Encoder(keras.Model):
 
     def build(self, input_shape):
         """Creates the weights for log-mels `[batch, time, mel]`."""
+        if self.built:
+            return
         if not self.backbone.built:
             self.backbone.build((None, None, self.config.n_mels, 1))
         if self.config.mlp:
             self.hidden.build((None, None, self.config.local_units))
             self.output_layer.build((None, None, self.config.hidden_units))
         self.built = True
+
+    def get_config(self) -> dict:
+        """The constructor's arguments, JSON-ready, for Keras's files."""
+        tree = Config(encoder=self.config).to_json()
+        return super().get_config() | {"encoder_config": json.loads(tree)["encoder"]}
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None) -> "Encoder":
+        """Makes an encoder of what `get_config` returned; its weights are new.
+
+        Raises:
+            UserError: the configuration breaks a rule, or see
+                `backbones.require_allowed`.
+        """
+        config = dict(config)
+        tree = {"encoder": config.pop("encoder_config")}
+        encoder_config = Config.from_json(json.dumps(tree)).encoder
+        backbones.require_allowed(encoder_config.architecture)
+        validation.validate_section(encoder_config, "encoder")
+        return cls(encoder_config, **config)
 
     @property
     def inert_biases(self) -> list:

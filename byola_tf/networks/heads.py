@@ -13,11 +13,14 @@ class Head(keras.Model):
         hidden_units: width between the two dense
         output_units: width of the output.
         input_units: width of the input.
-        **kwargs: of `keras.Model`, e.g. the `dtype` policy.
+        dtype: Keras dtype policy.
+        **kwargs: of `keras.Model`.
     """
 
-    def __init__(self, hidden_units, output_units, input_units, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self, hidden_units, output_units, input_units, dtype="float32", **kwargs
+    ):
+        super().__init__(dtype=dtype, **kwargs)
         policy = self.dtype_policy
         self.hidden = dense(hidden_units, input_units, name="hidden", dtype=policy)
         self.normalization = BatchNormalization(name="normalization", dtype=policy)

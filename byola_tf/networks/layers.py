@@ -6,12 +6,16 @@ import tensorflow as tf
 
 def dense(units: int, fan_in: int, **kwargs) -> keras.layers.Dense:
     """A dense layer whose kernel and bias start uniform in ±1/√fan_in."""
+    kwargs = {"dtype": "float32", **kwargs}
     return keras.layers.Dense(units, **_uniform(fan_in), **kwargs)
 
 
 def convolution(filters: int, fan_in: int, **kwargs) -> keras.layers.Conv2D:
     """A 3 x 3 "same" convolution, kernel and bias uniform in ±1/√fan_in."""
-    return keras.layers.Conv2D(filters, 3, padding="same", **_uniform(fan_in), **kwargs)
+    kwargs = {"dtype": "float32", **_uniform(fan_in), **kwargs}
+    return keras.layers.Conv2D(
+        filters, 3, padding="same", data_format="channels_last", **kwargs
+    )
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -20,12 +24,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Moments are synchronised when the layer is made under a strategy of several
     replicas. Without a strategy, feature maps go through TensorFlow's fused
     kernel, which Keras does not use: a third of a training step's time otherwise.
-    Moving variances are unbiased, as PyTorch's and the fused kernel's.
+    Moving variances are unbiased, as PyTorch's and the fused kernel's. Replicas
+    count by their share of the batch, one without clips not at all.
     """
 
     def __init__(self, **kwargs):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        kwargs = {"momentum": 0.9, "epsilon": 1e-5, **kwargs}
+        kwargs = {"momentum": 0.9, "epsilon": 1e-5, "dtype": "float32", **kwargs}
         super().__init__(synchronized=replicas > 1, **kwargs)
         self._fused = not tf.distribute.has_strategy()
 
@@ -39,8 +44,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if not training:
             return super().call(inputs, training=False)
         if not self._fused or inputs.shape.rank != 4:
-            outputs, mean, variance = self._normalize(inputs)
+            outputs, mean, variance, count = self._normalize(inputs)
         else:
+            count = tf.size(inputs)
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 inputs,
                 tf.cast(self.gamma.value, tf.float32),
@@ -52,21 +58,28 @@ class BatchNormalization(keras.layers.BatchNormalization):
             (self.moving_mean, mean),
             (self.moving_variance, variance),
         ):
-            moving.assign(moving.value * self.momentum + batch * (1 - self.momentum))
+            updated = moving.value * self.momentum + batch * (1 - self.momentum)
+            # the moments of no clips are NaN
+            moving.assign(tf.where(count > 0, updated, moving.value))
         return outputs
 
     def _normalize(self, inputs):
-        """Outputs, mean and unbiased variance over the global batch."""
+        """Outputs, mean and unbiased variance of the global batch, and its size."""
         wide = tf.cast(inputs, tf.float32)
         axes = list(range(inputs.shape.rank - 1))
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-        average, replicas = tf.identity, 1
+        total, share = count, tf.minimum(count, 1.0)
         if self.synchronized:
             context = tf.distribute.get_replica_context()
-            replicas = context.num_replicas_in_sync
+            total = context.all_reduce(tf.distribute.ReduceOp.SUM, count)
+            # exactly one where replicas have equal parts
+            share = count * context.num_replicas_in_sync / tf.maximum(total, 1.0)
 
-            def average(moment):
+        def average(moment):
+            moment = tf.math.multiply_no_nan(moment, share)
+            if self.synchronized:
                 return context.all_reduce(tf.distribute.ReduceOp.MEAN, moment)
+            return moment
 
         # two passes: the difference of squares would lose digits
         mean = average(tf.reduce_mean(wide, axes))
@@ -79,8 +92,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             tf.cast(self.gamma.value, tf.float32),
             self.epsilon,
         )
-        unbiased = variance * count * replicas / tf.maximum(count * replicas - 1, 1)
-        return tf.cast(outputs, inputs.dtype), mean, unbiased
+        unbiased = variance * total / tf.maximum(total - 1, 1)
+        return tf.cast(outputs, inputs.dtype), mean, unbiased, total
 
 
 def normalized_convolution(inputs, convolution, normalization):
@@ -125,6 +138,7 @@ def mask_time(features, num_frames, value=0.0):
 
 
 def _uniform(fan_in: int) -> dict:
+    """Initialisers of kernel and bias."""
     # PyTorch's defaults for Linear and Conv2d, which the published model used
     limit = fan_in**-0.5
     return {

@@ -100,7 +100,7 @@ class Attention(keras.layers.Layer):
     """
 
     def __init__(self, units: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.score = keras.layers.Dense(1, name="score", dtype="float32")
         self.score.build((None, None, units))
         self.built = True

@@ -36,8 +36,8 @@ class ResNet(keras.layers.Layer):
 
     supports_padding = False
 
-    def __init__(self, encoder_config: EncoderConfig, **kwargs):
-        super().__init__(name="backbone", **kwargs)
+    def __init__(self, encoder_config: EncoderConfig, dtype="float32", **kwargs):
+        super().__init__(name="backbone", dtype=dtype, **kwargs)
         name = encoder_config.architecture
         stem, pool, *stages = strides_of(encoder_config)
         policy = self.dtype_policy
@@ -86,6 +86,7 @@ class Convolution(keras.layers.Layer):
             size,
             strides,
             use_bias=False,
+            data_format="channels_last",
             kernel_initializer=keras.initializers.VarianceScaling(
                 2.0, "fan_out", "untruncated_normal"
             ),
