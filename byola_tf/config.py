@@ -17,6 +17,10 @@ from byola_tf.errors import UserError
 EPSILON = 1.1920929e-07  # float32 machine epsilon: inside every logarithm
 
 
+# of fields that 0.1.0 did not have; see `Config.to_json`
+_SINCE_0_2 = {"since": "0.2.0"}
+
+
 class NameInFile(str):
     """A network MODULE:FUNCTION that a file names.
 
@@ -92,14 +96,14 @@ class DataConfig:
     exclude: str = ""
     tfds: str = ""
     service: str = ""
-    wait_seconds: float = 60.0
+    wait_seconds: float = dataclasses.field(default=60.0, metadata=_SINCE_0_2)
     unit_seconds: float = 0.95
     num_segments: int = 1
     cache_dir: str = ""
     cache_limit_gb: float = 20.0
     statistics_samples: int = 10_000
     num_decode_threads: int = 4
-    max_hours: float = 100.0
+    max_hours: float = dataclasses.field(default=100.0, metadata=_SINCE_0_2)
     sharding: str = "global"
 
 
