@@ -95,12 +95,14 @@ class ConvolutionBlocks(keras.layers.Layer):
                 # zero, as the convolution's own padding at the end of a clip
                 features = layers.mask_time(features, num_frames // 2**block)
             if training:
-                features = normalization(convolution(features), training=True)
+                features = layers.on_clips(convolution, features)
+                features = normalization(features, training=True)
             else:
                 features = layers.normalized_convolution(
                     features, convolution, normalization
                 )
-            features = pool(keras.ops.relu(features))
+            features = keras.ops.relu(features)
+            features = layers.on_clips(pool, features) if training else pool(features)
             outputs.append(features)
         return outputs
 

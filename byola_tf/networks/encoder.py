@@ -153,6 +153,14 @@ class Encoder(keras.Model):
         inputs = tf.expand_dims(
             tf.cast(log_mel, self.compute_dtype), -1
         )  # [batch, time, mel, 1]
+        batch = tf.shape(inputs)[0]
+        unsure = not (training or inputs.shape[0])  # whether there is a clip
+        if unsure:
+            inputs = layers.at_least_one_clip(inputs)
+            if num_frames is not None:
+                missing = tf.shape(inputs)[0] - batch
+                length = tf.shape(inputs)[1]
+                num_frames = tf.pad(num_frames, [[0, missing]], constant_values=length)
         if num_frames is None:
             features = self.backbone(inputs, training=training)
         elif getattr(self.backbone, "supports_padding", False):
@@ -161,6 +169,8 @@ class Encoder(keras.Model):
             features = self._one_by_one(inputs, num_frames)
         if features.shape.rank == 3:  # a plugged-in backbone without a mel axis
             features = features[:, :, None]
+        if unsure:
+            features = features[:batch]
         local = pooling.flatten_local(features, self.config.local_features)
         return tf.cast(local, self.compute_dtype)
 
@@ -184,10 +194,12 @@ class Encoder(keras.Model):
         """The MLP's features after, or in place of, those that it is fed with."""
         if not self.config.mlp:
             return tf.cast(local, tf.float32)
-        hidden = keras.ops.relu(_each_frame(self.hidden, local))
+        # in training Keras's own, whose rounding of bfloat16 runs have had
+        apply = (lambda dense, rows: dense(rows)) if training else _each_frame
+        hidden = keras.ops.relu(apply(self.hidden, local))
         if training and self.config.dropout:
             hidden = _dropout(hidden, self.config.dropout, dropout_seed)
-        features = keras.ops.relu(_each_frame(self.output_layer, hidden))
+        features = keras.ops.relu(apply(self.output_layer, hidden))
         if self.config.concatenate_local:
             features = tf.concat([local, features], axis=-1)
         return tf.cast(features, tf.float32)

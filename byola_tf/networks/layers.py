@@ -18,6 +18,30 @@ def convolution(filters: int, fan_in: int, **kwargs) -> keras.layers.Conv2D:
     )
 
 
+def on_clips(layer, inputs):
+    """Convolves or pools, also the share of a replica without clips.
+
+    TensorFlow's kernels for CPUs give such a share the channels of the input, or
+    end the process: it goes through as a clip of zeros, which is left out again.
+
+    Args:
+        layer: function of [batch, time, mel, channel], clip by clip.
+        inputs: [batch, time, mel, channel].
+
+    Returns:
+        what `layer` returns, of as many clips.
+    """
+    if inputs.shape[0]:
+        return layer(inputs)
+    return layer(at_least_one_clip(inputs))[: tf.shape(inputs)[0]]
+
+
+def at_least_one_clip(features):
+    """Adds a clip of zeros to [batch, time, mel, channel] without clips."""
+    missing = tf.maximum(1 - tf.shape(features)[0], 0)
+    return tf.pad(features, [[0, missing], [0, 0], [0, 0], [0, 0]])
+
+
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation with PyTorch's constants, shared by all replicas.
 

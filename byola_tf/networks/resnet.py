@@ -69,10 +69,13 @@ class ResNet(keras.layers.Layer):
         features = self.stem(features, training=training)
         # zeros are as good as minus infinity: the features are not negative
         padded = tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        features = tf.nn.max_pool2d(padded, 3, self.pool_strides, "VALID")
+        features = layers.on_clips(self._pool, padded)
         for block in self.blocks:
             features = block(features, training=training)
         return features
+
+    def _pool(self, padded):
+        return tf.nn.max_pool2d(padded, 3, self.pool_strides, "VALID")
 
 
 class Convolution(keras.layers.Layer):
@@ -108,7 +111,8 @@ class Convolution(keras.layers.Layer):
         """Maps [batch, time, mel, channel]; padded symmetrically with zeros."""
         margin = [self.size // 2] * 2
         features = tf.pad(features, [[0, 0], margin, margin, [0, 0]])
-        features = self.normalization(self.convolution(features), training=training)
+        features = layers.on_clips(self.convolution, features)
+        features = self.normalization(features, training=training)
         return keras.ops.relu(features) if self.relu else features
 
 
