@@ -293,7 +293,7 @@ class TrainConfig:
     clip_norm: float = 0.0
     accumulate_steps: int = 1
     strategy: str = "auto"
-    wait_seconds: float = 600.0
+    wait_seconds: float = dataclasses.field(default=600.0, metadata=_SINCE_0_2)
     precision: str = "float32"
     log_every_steps: int = 10
     checkpoint_every_steps: int = 0

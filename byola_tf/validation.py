@@ -234,6 +234,7 @@ FIELDS: dict[str, Rule] = {
     "train.clip_norm": _NOT_NEGATIVE,
     "train.accumulate_steps": _COUNT,
     "train.strategy": _one_of("auto", "one", "mirrored", "multi_worker"),
+    "train.wait_seconds": _positive(or_infinite=True),
     "train.precision": _one_of("float32", "mixed_bfloat16", "mixed_float16", "auto"),
     "train.log_every_steps": _COUNT,
     "train.checkpoint_every_steps": _COUNT_OR_ZERO,
