@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -20,7 +21,7 @@ from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics, normalize
 from hub_export import saved_model
 from train_lib.probe import embedding
-from train_lib.probe.models import inner_layers, opening
+from train_lib.probe.models import hub, inner_layers, opening
 from train_lib.probe.tasks import tasks
 
 TRANSFORMERS = ("torch==2.13.0", "transformers==5.23.0")
@@ -533,3 +534,13 @@ def test_hugging_face_families(torch_python):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(hub, "_SERVER_SECONDS", 0.5)
+    with socket.create_server(("localhost", 0)) as silent:
+        address = f"http://localhost:{silent.getsockname()[1]}/model.tar.gz"
+        with pytest.raises(UserError, match="timed out"):
+            hub.resolve(address)
+    assert socket.getdefaulttimeout() is None

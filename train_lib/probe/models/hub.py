@@ -7,16 +7,20 @@ spectrogram), of which the second is meant. TRILL and FRILL take `samples`
 `embedding` and, TRILL, `layer19` (12,288-d, the one evaluated in the paper).
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
+from byola_tf import fetching
 from byola_tf.errors import UserError
 from train_lib.probe.models.audio_model import DEFAULT_RATE, AudioModel, pooled
 
 _NAMES = ("layer19", "embedding", "embeddings", "default", "output_0")
+_SERVER_SECONDS = 60.0
 _RATE_NAMES = ("sample_rate", "sampling_rate", "sr")
 
 
@@ -171,12 +175,30 @@ def resolve(handle: str) -> str:
             f"{handle!r} without it. pip install 'byola-tf[export]'."
         ) from error
     try:
-        return tensorflow_hub.resolve(handle)
+        with (
+            _silence_ends_after(_SERVER_SECONDS),
+            fetching.Fetcher(
+                lambda: [tensorflow_hub.resolve(handle)],
+                lambda: f"the server of {handle!r}",
+            ) as answers,
+        ):
+            return next(answers)
     except Exception as error:  # urllib, tarfile and its own, with no common base
         raise UserError(
             "A TF-Hub model must be a folder or a handle that can be downloaded. "
             f"Received: {handle!r} ({error}). Check it, or download it by hand."
         ) from error
+
+
+@contextlib.contextmanager
+def _silence_ends_after(seconds: float) -> Iterator[None]:
+    """Limits how long a server may say nothing; tensorflow-hub itself sets no limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _concrete_conventions(loaded) -> list[Convention]:
