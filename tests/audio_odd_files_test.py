@@ -318,6 +318,9 @@ def test_millions_of_tags_and_chunks_are_refused_at_once(capfd):
     for content_ in (tags + mp3, mp3 + tags + mp3):
         with pytest.raises(audio.AudioError, match="more than 10000 tags"):
             audio.decode_bytes(content_, "x")
+    joined = (mp3 + ODDITIES["joined.mp3"].content) * 501
+    with pytest.raises(audio.AudioError, match="joins more than 1000 MP3s"):
+        audio.decode_bytes(joined, "x")
     with pytest.raises(audio.AudioError, match="more than 10000 chunks"):
         audio.decode_bytes(wav[:12] + chunks + wav[12:], "x")
     with pytest.raises(audio.AudioError, match="more than 1000 empty Ogg pages"):

@@ -217,6 +217,18 @@ def test_files_of_other_endings_are_counted(tmp_path):
     )
 
 
+def test_every_command_says_once_what_it_leaves_out(tmp_path, caplog):
+    for name in ("a.wav", "labels.csv", "README.md"):
+        (tmp_path / name).touch()
+    audio.find_files(str(tmp_path))
+    assert not caplog.records  # what lies beside sound needs no word
+    (tmp_path / "b.m4a").touch()
+    for _ in range(2):
+        audio.find_files(str(tmp_path))
+    (record,) = caplog.records
+    assert "3 files were left out by ending (1 .csv, 1 .m4a, 1 .md)" in record.message
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [

@@ -29,6 +29,7 @@ _SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
 _MOST_BAD = 0.1  # share of frames that do not decode
 _CHAIN = 4  # frames in a row are no accident
 _MOST_TAGS = 10_000
+_MOST_JOINED = 1_000
 _SEARCHED_BYTES = 16 * 2**20  # for the first frame: tags hold pictures
 
 
@@ -100,6 +101,8 @@ def read(content: Content, start: int, stop: int) -> Header:
     while not runs or _is_chain(content, rest, stop):
         run, rest = _read_run(content, rest, stop)
         runs.append(run)
+        if len(runs) > _MOST_JOINED:
+            raise BrokenAudio(f"it joins more than {_MOST_JOINED} MP3s: split it")
     rates = sorted({run.first.sample_rate for run in runs})
     if len(rates) > 1:
         raise BrokenAudio(f"it joins MP3s of {rates} Hz: split it")
