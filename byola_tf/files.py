@@ -256,6 +256,38 @@ def _version(path: str) -> str:
     return f"{status.length} {status.mtime_nsec}"
 
 
+def names_in(folder: str) -> list[str]:
+    """Names of what lies in a folder; those of a local one need not be UTF-8.
+
+    Raises:
+        OSError, tf.errors.OpError: it cannot be listed.
+    """
+    if "://" not in folder:
+        return os.listdir(folder)
+    import tensorflow as tf
+
+    return tf.io.gfile.listdir(folder)
+
+
+def require_utf8(path: str, flag: str) -> None:
+    """Refuses a path that TensorFlow cannot write.
+
+    Args:
+        path: local or remote.
+        flag: the option that named it, for the message.
+
+    Raises:
+        UserError: the path is not UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{flag} must be a path in UTF-8, since TensorFlow opens no other. "
+            f"Received: {path!r}. Rename it."
+        ) from error
+
+
 def canonical(path: str) -> str:
     """The absolute form of a local path; a path with a scheme as it is."""
     return path if "://" in path else os.path.abspath(path)

@@ -172,6 +172,7 @@ FIELDS: dict[str, Rule] = {
     "data.exclude": _TEXT,
     "data.tfds": _TEXT,
     "data.service": _TEXT,
+    "data.decoder": _one_of("auto", "soundfile", "tensorflow_io"),
     "data.wait_seconds": _positive(or_infinite=True),
     "data.unit_seconds": Rule(
         lambda value: _is_number(value) and 0 < value <= 3600,

@@ -34,6 +34,12 @@ EXCLUDE_LIST = flags.DEFINE_string(
 WORKERS = flags.DEFINE_integer(
     "workers", os.cpu_count() or 1, "Files examined at the same time.", lower_bound=1
 )
+MAX_HOURS = flags.DEFINE_float(
+    "max_hours",
+    100.0,
+    "Longest recording that is read; a longer one counts as broken.",
+    lower_bound=0.0,
+)
 
 
 def main() -> None:
@@ -43,7 +49,14 @@ def main() -> None:
     from train_lib.doctor import report
 
     print(
-        report.run(audio, page, METADATA.value, EXCLUDE_LIST.value or "", WORKERS.value)
+        report.run(
+            audio,
+            page,
+            METADATA.value,
+            EXCLUDE_LIST.value or "",
+            WORKERS.value,
+            MAX_HOURS.value,
+        )
     )
 
 

@@ -53,6 +53,12 @@ MAX_HOURS = flags.DEFINE_float(
     "Longest recording that is read; a longer one is left out and listed.",
     lower_bound=0.0,
 )
+DECODER = flags.DEFINE_enum(
+    "decoder",
+    "auto",
+    ["auto", "soundfile", "tensorflow_io"],
+    "What decodes plain WAV files; auto is soundfile. The samples are the same.",
+)
 
 
 def main() -> None:
@@ -73,6 +79,7 @@ def main() -> None:
         metadata=METADATA.value,
         exclude=EXCLUDE.value,
         max_hours=MAX_HOURS.value,
+        decoder=DECODER.value,
     )
     size = sum(shard["bytes"] for shard in manifest["shards"])
     print(

@@ -113,21 +113,39 @@ def _choose_decoder(encodings: tuple[str, ...], content: bytes, name: bytes):
     return np.int32(index), np.int32(header.sample_rate or 0)
 
 
+def wav_decoder() -> Callable | None:
+    """tensorflow-io's op for WAV; None where tensorflow-io does not load.
+
+    It takes the bytes of a file, a string scalar, and `dtype`, the type of its samples
+    (tf.uint8 or tf.int16), to [samples, channels].
+    """
+    native = _native()
+    return native and native.decode_wav
+
+
+@functools.cache
+def _native():
+    """The module of tensorflow-io's decoders, or None."""
+    try:
+        with warnings.catch_warnings(), tf.init_scope():
+            warnings.simplefilter("ignore")  # of plugins that do not load
+            import tensorflow_io
+
+            wav = tf.constant(_ONE_SAMPLE_WAV)
+            tensorflow_io.audio.decode_wav(wav, dtype=tf.int16)  # loads the ops
+    except (ImportError, NotImplementedError, tf.errors.OpError):
+        return None
+    return tensorflow_io.audio
+
+
 @functools.cache
 def _tensorflow_io_decoders() -> dict[str, Callable]:
     """tensorflow-io's decoders by encoding; empty where it does not load.
 
     Each takes a string scalar to float32 [samples, channels].
     """
-    try:
-        with warnings.catch_warnings(), tf.init_scope():
-            warnings.simplefilter("ignore")  # of plugins that do not load
-            import tensorflow_io
-
-            native = tensorflow_io.audio
-            wav = tf.constant(_ONE_SAMPLE_WAV)
-            native.decode_wav(wav, dtype=tf.int16)  # loads the native ops
-    except (ImportError, NotImplementedError, tf.errors.OpError):
+    native = _native()
+    if native is None:
         return {}
 
     def scaled(decode, dtype, zero, scale):

@@ -19,6 +19,7 @@ from byola_tf.corpus import (
     crops,
     exclusion,
     folder,
+    graph_decoding,
     service,
     shard_format,
     shards,
@@ -92,8 +93,8 @@ class Corpus:
         Returns:
             data set of int16 [batch_size, num_segments * unit_samples].
         """
-        width = self._num_segments * self._unit_samples
-        return _dataset(tf.data.Dataset.counter(first_step), self.crops, width)
+        steps = tf.data.Dataset.counter(first_step)
+        return self._read(steps, self._draw, self._batch_size, self._num_segments)
 
     def statistics_batches(self, num_crops: int) -> tf.data.Dataset:
         """One random crop each of up to `num_crops` random recordings.
@@ -105,12 +106,12 @@ class Corpus:
         chosen = rng.permutation(len(self.paths))[:num_crops]
         positions = rng.random(len(chosen))
 
-        def read(step):
+        def draw(step):
             part = slice(step * self._batch_size, (step + 1) * self._batch_size)
-            return self._reader.read_crops(chosen[part], positions[part])
+            return chosen[part], positions[part]
 
-        steps = -(-len(chosen) // self._batch_size)
-        return _dataset(tf.data.Dataset.range(steps), read, self._unit_samples)
+        steps = tf.data.Dataset.range(-(-len(chosen) // self._batch_size))
+        return self._read(steps, draw, self._batch_size, 1)
 
     def crops(self, step: int, count: int | None = None) -> np.ndarray:
         """The batch of one step: the crops of a recording side by side.
@@ -122,16 +123,47 @@ class Corpus:
         Returns:
             int16 [batch_size, num_segments * unit_samples].
         """
+        chosen, positions = self._draw(int(step))
+        if count is not None:
+            chosen = chosen[: count * self._num_segments]
+            positions = positions[: len(chosen)]
+        batch = self._reader.read_crops(chosen, positions)
+        return batch.reshape(-1, self._num_segments * self._unit_samples)
+
+    def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a step reads: recordings and positions; see `CropReader.read_crops`."""
         epoch, step_of_epoch = divmod(int(step), self.steps_per_epoch)
         first = step_of_epoch * self._batch_size
         chosen = self._permutation(epoch)[first : first + self._batch_size]
-        segments = self._num_segments
         rng = np.random.default_rng([self._seed, 2, step])
-        positions = rng.random(segments * len(chosen))
-        chosen = chosen[:count]
-        positions = positions[: segments * len(chosen)]
-        batch = self._reader.read_crops(np.repeat(chosen, segments), positions)
-        return batch.reshape(len(chosen), segments * self._unit_samples)
+        positions = rng.random(self._num_segments * len(chosen))
+        return np.repeat(chosen, self._num_segments), positions
+
+    def _read(
+        self, steps: tf.data.Dataset, draw: Callable, batch_size: int, segments: int
+    ) -> tf.data.Dataset:
+        """int16 [≤ batch_size, segments * unit_samples] of each step.
+
+        Args:
+            steps: data set of int64.
+            draw: function of a step; see `_draw`.
+            batch_size: recordings a step.
+            segments: crops of a recording.
+        """
+        width = segments * self._unit_samples
+        if isinstance(self._reader, graph_decoding.GraphReader):
+            crops = self._reader.read_in_graph(steps, draw, batch_size * segments)
+            return crops.map(lambda batch: tf.reshape(batch, [-1, width]))
+
+        def read(step):
+            return self._reader.read_crops(*draw(step)).reshape(-1, width)
+
+        def batch_of(step):
+            # declared stateless: it is a pure function of the step
+            batch = tf.numpy_function(read, [step], tf.int16, stateful=False)
+            return tf.ensure_shape(batch, [None, width])
+
+        return steps.map(batch_of, num_parallel_calls=2, deterministic=True)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - the corpus lives as long as the run
     def _permutation(self, epoch: int) -> np.ndarray:
@@ -163,17 +195,6 @@ class ServiceCorpus(Corpus):
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """See `Corpus.batches`; the order differs from run to run."""
         return service.make_batches(self._source, self._config, first_step)
-
-
-def _dataset(steps, read: Callable, width: int) -> tf.data.Dataset:
-    """int16 [crops, width] of `read`, a function of a step, by step."""
-
-    def batch_of(step):
-        # declared stateless: it is a pure function of the step
-        batch = tf.numpy_function(read, [step], tf.int16, stateful=False)
-        return tf.ensure_shape(batch, [None, width])
-
-    return steps.map(batch_of, num_parallel_calls=2, deterministic=True)
 
 
 def find_batch(config: Config) -> CorpusSource:

@@ -1,21 +1,18 @@
 """Audio files as a source of crops: decoded once into a block, or every time."""
 
-import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import audio, files, parallel
+from byola_tf import audio, files
 from byola_tf.config import Config, DataConfig
-from byola_tf.corpus import block, crops, recording
-from byola_tf.errors import UserError
+from byola_tf.corpus import block, graph_decoding, soundfile_decoding
 from byola_tf.progress import Progress
 
 _SAMPLED_FILES = 200
-_HELD_SAMPLES = 1 << 22  # of a recording that waits for its turn
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +35,13 @@ class Folder:
                 return self._open_block(config, cache_dir, progress)
             except block.TooLargeError as error:
                 logger.warning("%s Until then every epoch decodes again.", error)
-        return DecodingReader(
+        in_graph = graph_decoding.is_wanted(data.decoder, self.paths, rate)
+        reader = (
+            graph_decoding.GraphReader
+            if in_graph
+            else soundfile_decoding.DecodingReader
+        )
+        return reader(
             self.paths,
             rate,
             config.unit_samples,
@@ -53,9 +56,8 @@ class Folder:
             settings += (data.max_hours,)
 
         def decoded():
-            pairs = decode_all(
-                self.paths, rate, data.num_decode_threads, data.max_hours
-            )
+            decode = decoder(data.decoder, self.paths, rate)
+            pairs = decode(self.paths, rate, data.num_decode_threads, data.max_hours)
             return progress(pairs, len(self.paths), "decoding")
 
         return block.open_block(
@@ -65,38 +67,6 @@ class Folder:
             data.cache_limit_gb,
             data.wait_seconds,
         )
-
-
-class DecodingReader(crops.ReplacingReader):
-    """Decodes a file each time that a crop of it is read.
-
-    Args:
-        paths: the files.
-        sample_rate: Hz.
-        unit: length of a crop, samples.
-        num_threads: threads that decode.
-        max_hours: longest recording that is read.
-    """
-
-    def __init__(
-        self, paths, sample_rate: int, unit: int, num_threads: int, max_hours: float
-    ):
-        super().__init__(paths, unit, num_threads, is_cached=False)
-        self._settings = sample_rate, max_hours
-        self._lengths = {}  # path -> samples, of long recordings
-
-    def read_crop(self, index: int, position: float) -> np.ndarray:
-        """See `ReplacingReader.read_crop`."""
-        path = self.paths[index]
-        length = self._lengths.get(path)
-        if length is None:
-            held, rest = recording.begin(path, *self._settings, _HELD_SAMPLES)
-            if rest is None:
-                start = int(crops.crop_starts(position, len(held), self.unit))
-                return held[start : start + self.unit]
-            length = self._lengths[path] = len(held) + sum(map(len, rest))
-        start = int(crops.crop_starts(position, length, self.unit))
-        return recording.span(path, *self._settings, start, self.unit)
 
 
 def estimate_samples(paths: list[str], sample_rate: int) -> int:
@@ -116,30 +86,20 @@ def _estimate_samples(path: str, sample_rate: int) -> float:
         return 0.0  # a bad file
 
 
-def decode_all(
-    paths: list[str],
-    sample_rate: int,
-    num_threads: int,
-    max_hours: float = DataConfig.max_hours,
-) -> Iterator[tuple[str, Iterable[np.ndarray] | UserError]]:
-    """Decodes files in threads, long ones block by block.
+def decoder(name: str, paths: list[str], sample_rate: int) -> Callable:
+    """What decodes all of a folder's files once.
+
+    Measured, the graph gains nothing there (see `config.data.decoder`): it is used
+    where it is asked for by name.
 
     Args:
+        name: see `config.data.decoder`.
         paths: the files.
         sample_rate: wanted rate, Hz.
-        num_threads: number of threads.
-        max_hours: longest recording that is read.
 
-    Yields:
-        (path, parts) in order, where `parts` is an iterable of int16 [samples] that
-        may raise a `UserError`; or (path, `UserError`) for an unusable file.
+    Raises:
+        UserError: tensorflow-io is asked for, but does not load.
     """
-
-    def attempt(path):
-        try:
-            held, rest = recording.begin(path, sample_rate, max_hours, _HELD_SAMPLES)
-        except UserError as error:
-            return path, error
-        return path, [held] if rest is None else itertools.chain([held], rest)
-
-    return parallel.in_order(attempt, paths, num_threads)
+    if name != "auto" and graph_decoding.is_wanted(name, paths, sample_rate):
+        return graph_decoding.decode_all
+    return soundfile_decoding.decode_all

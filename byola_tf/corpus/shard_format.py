@@ -17,7 +17,7 @@ import google_crc32c
 import numpy as np
 import tensorflow as tf
 
-from byola_tf import foreign
+from byola_tf import files, foreign
 from byola_tf.errors import UserError
 
 FORMAT, VERSION = "byola_tf.shards", 1
@@ -219,9 +219,10 @@ def is_shards(pattern: str) -> bool:
     """Whether a pattern names shards: their folder, one of them, or a glob."""
     if pattern.endswith(EXTENSION):
         return True
-    if not pattern or not tf.io.gfile.isdir(pattern):
+    is_folder = tf.io.gfile.isdir if "://" in pattern else os.path.isdir
+    if not pattern or not is_folder(pattern):
         return False
-    names = tf.io.gfile.listdir(pattern)
+    names = files.names_in(pattern)
     return MANIFEST in names or any(name.endswith(EXTENSION) for name in names)
 
 

@@ -12,6 +12,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from byola_tf import files
 from byola_tf.config import Config
 from byola_tf.corpus import exclusion, shard_format, shard_reader
 from byola_tf.corpus.shard_format import Index, Layout
@@ -68,6 +69,7 @@ def find(config: Config) -> Shards:
     Raises:
         UserError: a file is missing, or the shards do not fit.
     """
+    files.require_utf8(config.data.pattern, "`config.data.pattern`")
     folders = _folders(config.data.pattern)
     layouts = {Layout(**manifest["layout"]) for manifest, _ in folders.values()}
     layout = min(layouts, key=str)

@@ -26,7 +26,7 @@ from byola_tf.corpus import corpus as waveforms
 from byola_tf.hardware import peak_memory
 from byola_tf.normalize import Statistics
 from hub_export.tables import corpus as corpus_embedding
-from train_lib.benchmark import decoding_speed, mobile
+from train_lib.benchmark import decoders, decoding_speed, mobile
 from train_lib.preparation import sharding
 from train_lib.synthesis import bank as synthetic
 
@@ -243,6 +243,7 @@ _STAGES = (
     (("input_pipeline_samples_per_s",), _input_pipeline),
     (("decode_samples_per_s_",), _decoding),
     (("shards_samples_per_s",), _from_shards),
+    (decoders.ROWS, lambda _: decoders.rates(pipeline_rate)),
     (
         ("train_step_samples_per_s", "train_step_samples_per_s_bfloat16"),
         _train_step,

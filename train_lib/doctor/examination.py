@@ -1,6 +1,7 @@
 """The whole examination, from a folder to findings and a suggestion."""
 
 import dataclasses
+import functools
 import os
 import re
 import time
@@ -81,7 +82,8 @@ def examine(
         table = leakage.read_table(path)
         folders = [_root(pattern), os.path.dirname(path) or "."]
         tables.append((table, leakage.locate(table, paths, folders)))
-    measured = parallel.in_order(measurement.measure, paths, num_workers, _AHEAD)
+    measure = functools.partial(measurement.measure, max_hours=config.data.max_hours)
+    measured = parallel.in_order(measure, paths, num_workers, _AHEAD)
     measurements = list(progress(measured, len(paths), "scanning"))
     found, excluded = _judge(measurements, tables, config)
     profile = _profile(measurements, excluded, config, num_workers, progress)

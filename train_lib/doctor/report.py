@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import byola_tf
 from byola_tf import files
+from byola_tf.config import Config, DataConfig
 from byola_tf.errors import UserError
 from train_lib.cli import progress
 from train_lib.doctor import examination, findings, schedule
@@ -24,6 +25,7 @@ def run(
     metadata: Sequence[str] = (),
     exclude_list: str = "",
     num_workers: int = 2,
+    max_hours: float = DataConfig.max_hours,
 ) -> str:
     """Examines a folder and writes report, JSON and exclude list.
 
@@ -33,6 +35,7 @@ def run(
         metadata: CSVs to search for leaks.
         exclude_list: path of the list; "" for none.
         num_workers: threads.
+        max_hours: a longer recording counts as broken.
 
     Returns:
         A summary to print.
@@ -52,12 +55,15 @@ def run(
     data = f"{base}.json"
     for path in filter(None, (report, data, exclude_list)):
         _require_writable(path)
-    result = examination.examine(audio, metadata, num_workers, progress=progress.bar)
+    config = Config(data=DataConfig(max_hours=max_hours))
+    result = examination.examine(audio, metadata, num_workers, config, progress.bar)
     files.write_text(data, to_json(result))
     page = report_page.to_html(result, os.path.basename(data), exclude_list)
-    files.write_text(report, page)
+    # names of files need not be UTF-8: the page shows them, the list keeps them
+    files.write_bytes(report, page.encode("utf-8", "backslashreplace"))
     if exclude_list:
-        files.write_text(exclude_list, findings.exclude_list(result.findings))
+        listed = os.fsencode(findings.exclude_list(result.findings))
+        files.write_bytes(exclude_list, listed)
     return summary(result, report, data, exclude_list)
 
 

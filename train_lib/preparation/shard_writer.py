@@ -12,12 +12,11 @@ import tensorflow as tf
 
 from byola_tf import files
 from byola_tf.config import DataConfig
-from byola_tf.corpus import recording, shard_format
+from byola_tf.corpus import recording, shard_format, soundfile_decoding
 from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
 
 TEMPORARY = "unfinished-"
-_HELD_SAMPLES = 1 << 22  # a longer recording is decoded twice: counted, then written
 
 
 class ShardWriter:
@@ -30,6 +29,7 @@ class ShardWriter:
         number: of the shard.
         count: number of shards.
         max_hours: longest recording that is read.
+        decode_all: `soundfile_decoding.decode_all` or `graph_decoding.decode_all`.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class ShardWriter:
         number: int,
         count: int,
         max_hours: float = DataConfig.max_hours,
+        decode_all: Callable = soundfile_decoding.decode_all,
     ):
         name = shard_format.shard_name(number, count)
         self.path = os.path.join(output, name)
@@ -48,7 +49,7 @@ class ShardWriter:
         self.locations = recordings.locations()[number::count]
         self.labels = [recordings.labels.get(path, "") for path in self.paths]
         self.layout = layout
-        self.max_hours = max_hours
+        self.max_hours, self.decode_all = max_hours, decode_all
 
     def inputs(self) -> str:
         """Fingerprint of everything that the shard's content depends on."""
@@ -99,12 +100,14 @@ class ShardWriter:
         about |= {"bytes": 0, "paths": [], "labels": [], "skipped": {}}
         checksum = google_crc32c.Checksum()
         file.write(b"")  # a shard without a usable file is there all the same
-        for number, path, location, label in zip(
-            self.numbers, self.paths, self.locations, self.labels, strict=True
+        rate = self.layout.sample_rate
+        decoded = self.decode_all(self.locations, rate, 1, self.max_hours)
+        for number, path, label, (location, parts) in zip(
+            self.numbers, self.paths, self.labels, decoded, strict=True
         ):
             report()
             try:
-                length, parts = self._decode(location)
+                length, parts = self._measure(location, parts)
             except UserError as error:
                 about["skipped"][path] = str(error)
                 continue
@@ -127,14 +130,20 @@ class ShardWriter:
         columns = (rows | records).items()
         return Index(about, **{name: np.array(v, np.int64) for name, v in columns})
 
-    def _decode(self, location: str) -> tuple[int, Iterable[np.ndarray]]:
-        """Length of a recording, and its int16 [samples] in parts."""
-        settings = location, self.layout.sample_rate, self.max_hours
-        held, rest = recording.begin(*settings, _HELD_SAMPLES)
-        if rest is None:
-            return len(held), [held]
-        # every record holds the length, which only the end tells
-        return len(held) + sum(map(len, rest)), recording.samples(*settings)
+    def _measure(self, location: str, parts) -> tuple[int, Iterable[np.ndarray]]:
+        """Length of a recording, and its int16 [samples] in parts.
+
+        Raises:
+            UserError: it is unusable.
+        """
+        if isinstance(parts, UserError):
+            raise parts
+        length = sum(map(len, parts))
+        if isinstance(parts, list):
+            return length, parts
+        # a long one: every record holds the length, which only the end has told
+        again = recording.samples(location, self.layout.sample_rate, self.max_hours)
+        return length, again
 
     def _examples(
         self, number: int, path: str, label: str, length: int, pieces: Iterable

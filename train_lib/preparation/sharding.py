@@ -62,6 +62,7 @@ def prepare(
     metadata: str | None = None,
     exclude: str = "",
     max_hours: float = DataConfig.max_hours,
+    decoder: str = DataConfig.decoder,
 ) -> dict:
     """Prepares the audio files of a folder or glob, with a progress bar.
 
@@ -75,6 +76,7 @@ def prepare(
         metadata: CSV with labels; see `audio_files.table_labels`.
         exclude: list of files to leave out; see `exclusion.kept`.
         max_hours: longest recording that is read; see `config.data.max_hours`.
+        decoder: see `config.data.decoder`.
 
     Returns:
         the manifest.
@@ -90,7 +92,7 @@ def prepare(
     count = min(num_shards or default_num_shards(found, layout), len(found.paths))
     with progress.bar(None, len(found.paths), "preparing", unit="file") as bar:
         manifest = write(
-            found, output, layout, count, num_workers, bar.update, max_hours
+            found, output, layout, count, num_workers, bar.update, max_hours, decoder
         )
     skipped = list(manifest["skipped"].values())
     for reason in skipped[:_LISTED_FILES]:
@@ -117,6 +119,7 @@ def write(
     num_workers: int,
     advance: Callable[[int], None] = lambda count: None,
     max_hours: float = DataConfig.max_hours,
+    decoder: str = DataConfig.decoder,
 ) -> dict:
     """Writes the shards that are not there yet, then the manifest.
 
@@ -128,6 +131,7 @@ def write(
         num_workers: threads.
         advance: called with a number of files whenever so many are done.
         max_hours: longest recording that is read.
+        decoder: see `config.data.decoder`.
 
     Returns:
         the manifest.
@@ -136,8 +140,13 @@ def write(
         UserError: `output` holds something else, cannot be written or is being
             written by another process, or no file is usable.
     """
+    files.require_utf8(output, "`--output`")
+    locations = recordings.locations()
+    decode_all = folder.decoder(decoder, locations, layout.sample_rate)
     shards = [
-        ShardWriter(recordings, output, layout, number, num_shards, max_hours)
+        ShardWriter(
+            recordings, output, layout, number, num_shards, max_hours, decode_all
+        )
         for number in range(num_shards)
     ]
     try:
@@ -177,7 +186,7 @@ def _clear(output: str, shards: list, layout: Layout) -> None:
     """Makes the folder; removes what a killed run left of unfinished shards."""
     tf.io.gfile.makedirs(output)
     names = {os.path.basename(shard.path) for shard in shards}
-    for name in tf.io.gfile.listdir(output):
+    for name in files.names_in(output):
         path = os.path.join(output, name)
         if name.startswith(TEMPORARY):
             tf.io.gfile.remove(path)

@@ -20,6 +20,7 @@ _CHANGEABLE = {
     "data.cache_dir",
     "data.cache_limit_gb",
     "data.num_decode_threads",
+    "data.decoder",
     "data.service",
     "data.wait_seconds",
     "train.epochs",
