@@ -336,11 +336,11 @@ def test_names_that_are_not_utf_8_or_begin_with_a_backslash_are_read(tmp_path):
 
     page, exclude = str(tmp_path / "report.html"), str(tmp_path / "exclude.txt")
     summary = report.run(str(place), page, (), exclude)
-    assert "7 fit for training" in summary
+    assert "5 fit for training" in summary  # two are copies, one is broken
     with open(tmp_path / "report.json") as file:
         assert len(json.load(file)["measurements"]["path"]) == 8
     left = open_corpus(place, tmp_path, exclude=exclude)
-    assert len(left.paths) == 7 and not left.skipped
+    assert len(left.paths) == 5 and not left.skipped
 
 
 def test_an_output_that_tensorflow_cannot_open_is_refused(tones, tmp_path):

@@ -7,15 +7,14 @@ sampling rate.
 
 import collections
 import dataclasses
-import io
 import json
 import os
 import shutil
+import wave
 from collections.abc import Sequence
 
-import soundfile
-
 from byola_tf import audio, files, parallel
+from byola_tf.corpus import recording
 from byola_tf.corpus.metadata_table import SPLITS
 from byola_tf.errors import UserError
 from byola_tf.progress import Progress, no_progress
@@ -287,15 +286,14 @@ def _link(original: str, link: str) -> None:
 def _copy(original: str, copy: str, sample_rate: int) -> None:
     """A 16-bit copy; what does not decode is linked, so that the probe lists it."""
     try:
-        samples = audio.to_pcm16(audio.load(original, sample_rate))
+        # libsndfile takes no name that is not UTF-8, and no full disk
+        with open(copy, "wb") as opened, wave.open(opened, "wb") as file:
+            file.setparams((1, 2, sample_rate, 0, "NONE", ""))
+            for part in recording.samples(original, sample_rate, audio.MAX_HOURS):
+                file.writeframes(part.astype("<i2").tobytes())
     except audio.AudioError:
+        os.remove(copy)
         _link(original, copy)
-        return
-    encoded = io.BytesIO()  # libsndfile takes no name that is not UTF-8
-    soundfile.write(encoded, samples, sample_rate, "PCM_16", format="WAV")
-    try:
-        with open(copy, "wb") as file:
-            file.write(encoded.getbuffer())
     except OSError as error:
         raise UserError(
             f"Copies must fit into the output. Received: {error} for {copy!r}. Free "
