@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 import byola_tf
 from byola_tf import Encoder, checkpoint
@@ -15,6 +17,7 @@ from byola_tf.errors import UserError
 from byola_tf.networks import backbones
 from byola_tf.normalize import Statistics
 from hub_export import inspection
+from train_lib.cli import command
 
 _SIZES = {"channels": 4, "hidden_units": 8, "output_units": 8}
 _PROGRAM = """
@@ -166,3 +169,14 @@ def test_an_older_version_s_file_and_its_absent_fields_open(folder):
     del tree["augment"], tree["encoder"]["flatten_frames"]
     (folder / "config.json").write_text(json.dumps(tree))
     assert checkpoint.load(str(folder)).config.encoder.flatten_frames == 24
+
+
+def test_a_command_s_allow_code_opens_what_names_code(folder, helper, monkeypatch):
+    monkeypatch.chdir(helper.parent)
+    _edit(folder / "config.json", "encoder", architecture="helper:make")
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["test"])
+    with flagsaver.flagsaver(allow_code=["helper:make"]):
+        command._allowing_code(lambda: None)()
+    config = Config.from_json((folder / "config.json").read_text())
+    assert config.encoder.time_stride == 4 and helper.exists()

@@ -24,6 +24,12 @@ from train_lib.cli.commands import in_this_shell
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+# of every command: files name a network of the user's own, see backbones.allow
+flags.DEFINE_list(
+    "allow_code", [], "Networks MODULE:FUNCTION that files may name, with commas."
+)
+
+
 def run(
     main: Callable[[], None],
     argv: Sequence[str] | None = None,
@@ -58,13 +64,26 @@ def run(
                 "(`--name=value`). Quote a glob so that the shell leaves it "
                 "alone. See --help."
             )
-        _guard(main)
+        _guard(_allowing_code(main))
         sys.stdout.flush()
         if prints_result and _lost(sys.stdout.error):
             fail(f"standard output: {faults.describe(sys.stdout.error)}")
 
     with streams.forgiving_output():
         app.run(guarded, argv=argv, flags_parser=parse)
+
+
+def _allowing_code(main: Callable[[], None]) -> Callable[[], None]:
+    """The command, after what `--allow_code` names is allowed."""
+
+    def allowed() -> None:
+        if flags.FLAGS.allow_code:
+            from byola_tf.networks import backbones  # late: it imports TensorFlow
+
+            backbones.allow(*flags.FLAGS.allow_code)
+        main()
+
+    return allowed
 
 
 def _parse(prepare: Callable, arguments: Sequence[str]) -> Sequence[str]:
