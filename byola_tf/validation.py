@@ -172,7 +172,6 @@ FIELDS: dict[str, Rule] = {
     "data.exclude": _TEXT,
     "data.tfds": _TEXT,
     "data.service": _TEXT,
-    "data.decoder": _one_of("auto", "soundfile", "tensorflow_io"),
     "data.wait_seconds": _positive(or_infinite=True),
     "data.unit_seconds": Rule(
         lambda value: _is_number(value) and 0 < value <= 3600,
@@ -185,6 +184,7 @@ FIELDS: dict[str, Rule] = {
     ),
     "data.statistics_samples": _COUNT,
     "data.num_decode_threads": _integer(1, 1024),
+    "data.decoder": _one_of("auto", "soundfile", "tensorflow_io"),
     "data.max_hours": _positive(or_infinite=True),
     "data.sharding": _one_of("global", "worker"),
     "augment.blocks": _some_of("mixup", "resize_crop", "fade", "gaussian"),
