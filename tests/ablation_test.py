@@ -2,15 +2,13 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from byola_tf.config import BYOLConfig, Config, EncoderConfig, TrainConfig
 from byola_tf.errors import UserError
-from tests import one_step, sounds
+from tests import commands, one_step, sounds
 from train_lib.ablation import bench, summary
 from train_lib.ablation.budget import Budget, timed
 from train_lib.ablation.tables import TABLES
@@ -200,12 +198,8 @@ def _command(corpus, workdir, **flags):
         "config.train.batch_size": "4",
         **flags,
     }
-    return subprocess.run(
-        [sys.executable, "-m", "train_lib.ablation"]
-        + [f"--{name}={value}" for name, value in options.items()],
-        capture_output=True,
-        text=True,
-    )
+    words = [f"--{name}={value}" for name, value in options.items()]
+    return commands.run("train_lib.ablation", *words)
 
 
 @pytest.mark.slow

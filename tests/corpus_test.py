@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from byola_tf.config import Config
 from byola_tf.corpus import corpus as waveforms
 from byola_tf.corpus import folder
 from byola_tf.errors import UserError
+from tests import commands
 from train_lib.doctor import examination, findings, leakage, measurement, report
 from train_lib.doctor import schedule as schedule_lib
 
@@ -365,13 +364,7 @@ def test_no_schedule_for_one_file():
 
 
 def _command(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "train_lib.corpus", *flags],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return commands.run("train_lib.corpus", *flags)
 
 
 def test_command_reports_and_exits_with_zero(sick, examined, tmp_path):

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ import soundfile
 
 import byola_tf
 from byola_tf.errors import UserError
-from tests import sounds
+from tests import commands, sounds
 from train_lib.configs import demo as demo_config
 from train_lib.configs import smoke
 from train_lib.demo import contents, stages
@@ -149,13 +147,7 @@ def test_the_shown_crop_is_the_loudest(tmp_path):
 
 
 def run_command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "train_lib.demo", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-    )
+    return commands.run("train_lib.demo", *arguments, cwd=cwd)
 
 
 def test_bad_input_ends_with_one_sentence_and_status_2(tmp_path):

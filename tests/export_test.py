@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from hub_export import check, saved_model
+from tests import commands
 
 
 @pytest.fixture(scope="module")
@@ -164,9 +163,8 @@ def test_a_model_is_exported_again_with_the_statistics_of_another_corpus(
     trained, in_memory, tmp_path
 ):
     output = str(tmp_path / "model")
-    command = [sys.executable, "-m", "hub_export.export", f"--workdir={trained[1]}"]
-    command += [f"--output={output}", "--mean=-9", "--std=2"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    flags = [f"--workdir={trained[1]}", f"--output={output}", "--mean=-9", "--std=2"]
+    run = commands.run("hub_export.export", *flags)
     assert run.returncode == 0, run.stderr
     opened = byola_tf.load(output)
     assert opened.statistics == Statistics(-9.0, 2.0, 0)

@@ -1,14 +1,11 @@
 """Collapse and lost numbers are noticed, named, and stop the run."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from byola_tf import diagnostics
 from byola_tf.config import Config
-from tests import sounds
+from tests import commands, sounds
 from train_lib.configs import smoke
 from train_lib.training import health, trainer
 
@@ -94,19 +91,12 @@ def test_the_published_framework_does_not_alarm(folder, tmp_path):
 
 
 def test_the_command_leaves_with_status_3(folder, tmp_path):
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "train_lib.pretrain",
-            "--config=smoke",
-            f"--config.data.pattern={folder}",
-            "--config.train.learning_rate=1e30",
-            f"--workdir={tmp_path / 'run'}",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
+    run = commands.run(
+        "train_lib.pretrain",
+        "--config=smoke",
+        f"--config.data.pattern={folder}",
+        "--config.train.learning_rate=1e30",
+        f"--workdir={tmp_path / 'run'}",
     )
     assert run.returncode == 3
     assert "stopped: " in run.stderr and "LARS-scale" in run.stderr

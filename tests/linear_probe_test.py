@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 
@@ -17,7 +16,8 @@ from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
-from tests import odd_audio
+from tests import commands, odd_audio
+from train_lib.probe import crops as probe_crops
 from train_lib.probe import embedding
 from train_lib.probe.linear import linear_probe
 from train_lib.probe.models import floors
@@ -110,6 +110,24 @@ class TestEmbedding:
             assert len(starts) == 1
             moved.add(int(starts[0]))
         assert len(moved) > 20 and max(moved) < 8000
+
+    @pytest.mark.parametrize("rate", [44_100, 16_000])
+    def test_a_long_recording_is_read_in_pieces(self, tmp_path, monkeypatch, rate):
+        sound = np.random.default_rng(0).normal(0, 0.1, (700_001, 2)).astype("f")
+        path = str(tmp_path / "long.flac")
+        soundfile.write(path, sound, rate)
+        whole = audio.load(path, RATE)
+        starts = [0, 1, 8000, 200_000, len(whole) - 8001, len(whole) - 50, len(whole)]
+        monkeypatch.setattr(probe_crops, "LONG_SECONDS", 1)
+        monkeypatch.setattr(audio, "load", None)
+        counted = []
+        found = probe_crops.read_crops(
+            path, RATE, 8000, lambda count: counted.append(count) or starts
+        )
+        assert counted == [len(whole)]
+        for start, crop in zip(starts, found, strict=True):
+            expected = probe_crops.unit_crop(whole, start, 8000)
+            np.testing.assert_array_equal(crop, expected)
 
     def test_split_embeds_each_file_once(self, sounds):
         task, recorder = read(sounds, "splits"), Recorder()
@@ -556,11 +574,7 @@ class TestPreparedTasks:
 
 class TestCommand:
     def run(self, *arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "train_lib.linear_probe", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-        )
+        return commands.run("train_lib.linear_probe", *arguments)
 
     def test_writes_the_result(self, sounds, tmp_path):
         output = tmp_path / "results" / "floor.json"

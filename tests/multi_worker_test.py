@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from byola_tf.corpus import corpus as waveforms
-from tests import sounds
+from tests import commands, sounds
 from train_lib.configs import smoke
 from train_lib.training import replicas, trainer, workdir
 
@@ -234,7 +234,5 @@ print("EQUAL")
 @pytest.mark.slow
 def test_replicas_clip_and_scale_the_whole_gradient():
     # the number of logical devices is fixed once TensorFlow has started
-    run = subprocess.run(
-        [sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=300
-    )
+    run = commands.run("-c", REPLICAS)
     assert run.stdout.strip().endswith("EQUAL"), run.stderr[-3000:]

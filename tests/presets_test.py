@@ -5,14 +5,13 @@ import dataclasses
 import io
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 
 from byola_tf.errors import UserError
+from tests import commands
 from train_lib.probe import embedding
 from train_lib.probe.models import floors
 from train_lib.probe.tasks import presets, tasks
@@ -640,11 +639,7 @@ class TestPresets:
 
 class TestCommand:
     def run(self, *arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "train_lib.tasks", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-        )
+        return commands.run("train_lib.tasks", *arguments)
 
     def test_list_names_every_preset(self):
         done = self.run("list")

@@ -1,8 +1,6 @@
 """Neighbours, few labels, fine-tuning, and how far a score can be trusted."""
 
 import json
-import subprocess
-import sys
 import unicodedata
 
 import keras
@@ -19,6 +17,7 @@ from byola_tf.config import Config, EncoderConfig
 from byola_tf.errors import UserError
 from byola_tf.networks.encoder import Encoder
 from byola_tf.normalize import Statistics
+from tests import commands
 from train_lib import compare
 from train_lib.probe.judging import (
     classifier,
@@ -442,17 +441,7 @@ class TestSignificance:
             paths.append(str(path))
 
         output = tmp_path / "comparison.json"
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "train_lib.compare",
-                *paths,
-                f"--output={output}",
-            ],
-            capture_output=True,
-            text=True,
-        )
+        done = commands.run("train_lib.compare", *paths, f"--output={output}")
         assert done.returncode == 0, done.stderr
         assert "both p < 0.05" in done.stdout and "second" in done.stdout
         assert json.loads(output.read_text())["difference"] > 0.2

@@ -8,8 +8,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tarfile
 import threading
 
@@ -24,6 +22,7 @@ from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from hub_export import check, inspection
 from hub_export.publishing import archive, layouts, model_card
+from tests import commands
 
 PROBE = {
     "task": "esc10",
@@ -37,12 +36,7 @@ PROBE = {
 
 
 def run_export(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "hub_export.export", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return commands.run("hub_export.export", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -355,9 +349,7 @@ def test_table_of_a_tflite_file():
 
 @pytest.mark.slow
 def test_inspect_takes_the_path_first(published):
-    command = [sys.executable, "-m", "hub_export.inspect"]
-    options = {"capture_output": True, "text": True, "timeout": 300}
-    done = subprocess.run([*command, f"{published}/model", "--json"], **options)
+    done = commands.run("hub_export.inspect", f"{published}/model", "--json")
     assert done.returncode == 0, done.stderr
     metadata = pathlib.Path(published, "model", "metadata.json").read_text()
     assert json.loads(done.stdout) == json.loads(metadata)

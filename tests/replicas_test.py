@@ -1,7 +1,6 @@
 """BYOL under MirroredStrategy with two logical CPU devices, by `fit`."""
 
-import subprocess
-import sys
+from tests import commands
 
 PROGRAM = """
 import numpy as np, keras, tensorflow as tf
@@ -45,7 +44,5 @@ print("EQUAL")
 
 def test_two_replicas_train_as_one_and_stay_equal():
     # the number of logical devices is fixed once TensorFlow has started
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300
-    )
+    run = commands.run("-c", PROGRAM)
     assert run.stdout.strip().endswith("EQUAL"), run.stderr[-3000:]

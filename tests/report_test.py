@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import urllib.parse
 
 import numpy as np
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image
 
 from byola_tf.errors import UserError
+from tests import commands
 from train_lib.pages import figures
 from train_lib.probe.report import (
     collection,
@@ -808,12 +808,7 @@ class TestText:
 
 class TestCommand:
     def run(self, *arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "train_lib.report", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return commands.run("train_lib.report", *arguments)
 
     @pytest.mark.newest_smoke
     def test_writes_three_files(self, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from byola_tf import BYOL, checkpoint
 from byola_tf.errors import UserError
-from tests import sounds
+from tests import commands, sounds
 from train_lib.configs import smoke
 from train_lib.training import (
     checkpoints as training_state,
@@ -222,8 +222,6 @@ def test_work_directory_moves_between_numbers_of_devices(folder, tmp_path):
         "config.train.strategy = 'mirrored'\n"
         f"print(trainer.pretrain(config, {moved!r}).steps)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300
-    )
+    run = commands.run("-c", program)
     assert run.stdout.strip() == "6", run.stderr[-2000:]
     assert losses(moved)[:3] == losses(path)

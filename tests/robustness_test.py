@@ -3,14 +3,13 @@
 import errno
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 
 from byola_tf.errors import UserError
+from tests import commands
 from train_lib.probe import embedding, perturbations, robustness, store
 from train_lib.probe.report import checking
 
@@ -204,22 +203,16 @@ def test_a_full_temporary_folder_is_an_error_in_words(sounds, monkeypatch):
 
 def test_command_writes_json_and_markdown(sounds, tmp_path):
     output = tmp_path / "robustness.json"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "train_lib.robustness",
-            "--model=logmel",
-            f"--metadata={sounds / 'tones.csv'}",
-            f"--audio={sounds}",
-            "--unit_seconds=0.5",
-            "--lr=3e-3",
-            "--seeds=1",
-            "--max_clips=10",
-            f"--output={output}",
-        ],
-        capture_output=True,
-        text=True,
+    done = commands.run(
+        "train_lib.robustness",
+        "--model=logmel",
+        f"--metadata={sounds / 'tones.csv'}",
+        f"--audio={sounds}",
+        "--unit_seconds=0.5",
+        "--lr=3e-3",
+        "--seeds=1",
+        "--max_clips=10",
+        f"--output={output}",
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(output.read_text())["num_clips"] == 10

@@ -14,7 +14,7 @@ import byola_tf
 from byola_tf import fetching, ownership
 from byola_tf.corpus import corpus as corpora
 from hub_export import saved_model
-from tests import sounds
+from tests import commands, sounds
 from train_lib.configs import smoke
 from train_lib.training import checkpoints, interruption, trainer, workdir
 
@@ -138,9 +138,7 @@ with partners.waited_for(["localhost:1", "localhost:2"], 0, float(sys.argv[1])):
 
 
 def test_partners_that_do_not_start_are_named_and_given_up():
-    ended = subprocess.run(
-        [sys.executable, "-c", WAIT, "1"], capture_output=True, text=True, timeout=60
-    )
+    ended = commands.run("-c", WAIT, 1, timeout=60)
     assert ended.returncode == 2
     assert "Waiting for worker 1 (localhost:2) ..." in ended.stderr
     assert "--config.train.wait_seconds). Received: nothing from" in ended.stderr

@@ -2,15 +2,13 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
 
 from byola_tf.config import Config
 from byola_tf.errors import UserError
-from tests import sounds
+from tests import commands, sounds
 from train_lib.cli import config_flag
 from train_lib.tune import page, space, study
 
@@ -253,14 +251,10 @@ def test_command_searches_and_goes_on(tmp_path):
     sounds.write_task(folder)
 
     def run(trials):
-        return subprocess.run(
-            [sys.executable, "-m", "train_lib.tune", "--config=smoke"]
-            + [f"--data={folder}", f"--tasks={folder}/task.csv", "--unit_seconds=1"]
-            + ["--steps=2", "--parts=2", "--lr=1e-3", f"--trials={trials}"]
-            + [f"--workdir={tmp_path}/W", "--config.train.batch_size=4"],
-            capture_output=True,
-            text=True,
-        )
+        words = ["--config=smoke", f"--data={folder}", f"--tasks={folder}/task.csv"]
+        words += ["--unit_seconds=1", "--steps=2", "--parts=2", "--lr=1e-3"]
+        words += [f"--workdir={tmp_path}/W", "--config.train.batch_size=4"]
+        return commands.run("train_lib.tune", *words, f"--trials={trials}")
 
     first = run(1)
     assert first.returncode == 0, first.stderr

@@ -21,7 +21,7 @@ from hub_export.tflite import bundle as tflite_bundle
 from hub_export.tflite import clips as tflite_clips
 from hub_export.tflite import conversion, files, metadata, proof
 from hub_export.tflite import runner as tflite_runner
-from tests import sounds
+from tests import commands, sounds
 
 LITERT = pytest.importorskip("ai_edge_litert.interpreter")
 FILES = [
@@ -484,10 +484,10 @@ def test_the_command_adds_a_probe_row(model, tmp_path):
         table = table.replace(f",{fold}\n", f",{part}\n")
     bank.write_text(table)
     output = tmp_path / "mobile"
-    command = [sys.executable, "-m", "hub_export.tflite", f"--model={model}"]
-    command += [f"--output={output}", "--flavours=float32,int8", "--seconds=0.5"]
-    command += [f"--probe_metadata={bank}", f"--probe_audio={tmp_path / 'bank'}"]
-    finished = subprocess.run(command, capture_output=True, text=True)
+    flags = [f"--model={model}", f"--output={output}", "--flavours=float32,int8"]
+    flags += ["--seconds=0.5", f"--probe_metadata={bank}"]
+    flags += [f"--probe_audio={tmp_path / 'bank'}"]
+    finished = commands.run("hub_export.tflite", *flags)
     assert finished.returncode == 0, finished.stderr
     report = json.loads((output / "report.json").read_text())
     rows = {row["files"][0]: row.get("accuracy") for row in report["artefacts"]}
@@ -500,9 +500,8 @@ def test_the_command_adds_a_probe_row(model, tmp_path):
 
 def test_the_command_explains_an_unknown_flavour(model, tmp_path):
     output = tmp_path / "mobile"
-    command = [sys.executable, "-m", "hub_export.tflite", f"--model={model}"]
-    command += [f"--output={output}", "--flavours=float32,int7"]
-    finished = subprocess.run(command, capture_output=True, text=True)
+    flags = [f"--model={model}", f"--output={output}", "--flavours=float32,int7"]
+    finished = commands.run("hub_export.tflite", *flags)
     assert finished.returncode == 2
     assert finished.stderr.splitlines()[-1].startswith("error: `--flavours` must be")
     assert not output.exists()

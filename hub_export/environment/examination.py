@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 import byola_tf
 from byola_tf import versions
+from byola_tf.progress import Progress, no_progress
 from hub_export.environment import compatibility, parts, trials
 from hub_export.environment.compatibility import Problem
 
@@ -22,7 +23,7 @@ _FURTHER = (
 ).split()
 
 
-def examine(try_parts: bool = True, progress=None) -> dict:
+def examine(try_parts: bool = True, progress: Progress = no_progress) -> dict:
     """Examines versions, combinations and parts.
 
     Args:
@@ -36,8 +37,7 @@ def examine(try_parts: bool = True, progress=None) -> dict:
     found = installed_versions()
     problems = compatibility.find_problems(found, platform.python_version())
     problems += surroundings(os.environ)
-    wrapped = {"progress": progress} if progress else {}
-    outcomes = trials.run_all(parts.PARTS, **wrapped) if try_parts else []
+    outcomes = trials.run_all(parts.PARTS, progress=progress) if try_parts else []
     return {
         "system": system(),
         "versions": found,

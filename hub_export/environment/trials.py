@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 
+from byola_tf.progress import Progress, no_progress
+
 _SECONDS = 300
 _ABSENT = 3  # exit status
 
@@ -59,7 +61,7 @@ class Outcome:
 def run_all(
     trials: Iterable[Trial],
     workers: int = 2,
-    progress=lambda items, total, label: items,
+    progress: Progress = no_progress,
 ) -> list[Outcome]:
     """Runs the trials; a crash of one, even of its process, is its outcome.
 

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 import byola_tf
 from byola_tf import checkpoint, files
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.embedder import Embedder
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
+from byola_tf.progress import Progress, no_progress
 from hub_export.tflite import clips as tflite_clips
 from hub_export.tflite import files as tflite_files
 from hub_export.tflite import measurement, metadata, models, proof
@@ -58,7 +58,7 @@ def write(
     options: Options,
     generate: Callable,
     probe: Callable | None = None,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> dict:
     """Converts, proves and only then puts the folder into its place.
 

@@ -1,12 +1,10 @@
 """Real audio for calibrating and proving TFLite files."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from byola_tf import audio
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress, no_progress
 
 MAX_CLIPS = 256
 _HELD_OUT = 4  # every fourth file proves instead of calibrating
@@ -17,7 +15,7 @@ def read_windows(
     sample_rate: int,
     num_samples: int,
     limit: int = MAX_CLIPS,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> dict[str, np.ndarray]:
     """Reads the loudest window of each of some files.
 

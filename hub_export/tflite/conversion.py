@@ -15,10 +15,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.errors import UserError
+from byola_tf.progress import Progress, no_progress
 
 _LOG_LINES = 8
 
@@ -56,7 +56,7 @@ class Job:
     calibration: str | None = None
 
 
-def convert(jobs: Sequence[Job], progress: Callable = no_progress) -> None:
+def convert(jobs: Sequence[Job], progress: Progress = no_progress) -> None:
     """Converts in a child process.
 
     Args:
@@ -85,7 +85,7 @@ def convert(jobs: Sequence[Job], progress: Callable = no_progress) -> None:
         )
 
 
-def _run(jobs_path: str, log, progress: Callable) -> int:
+def _run(jobs_path: str, log, progress: Progress) -> int:
     """Waits for the child, which prints a line a job; its exit status."""
     process = subprocess.Popen(
         [*WORKER, jobs_path],

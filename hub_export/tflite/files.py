@@ -3,14 +3,14 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from byola_tf.checkpoint import Checkpoint
-from byola_tf.corpus.corpus import no_progress
 from byola_tf.embedder import Embedder
+from byola_tf.progress import Progress, no_progress
 from hub_export.tflite import conversion, metadata, models
 from hub_export.tflite.runner import PAIRS, pair
 
@@ -64,7 +64,7 @@ def write(
     num_samples: int,
     calibration: dict[str, np.ndarray],
     temporary: str,
-    progress: Callable = no_progress,
+    progress: Progress = no_progress,
 ) -> None:
     """Converts a model to all artefacts.
 

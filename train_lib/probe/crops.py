@@ -5,7 +5,7 @@ from the beginning for test; shorter clips are padded with zeros at their end.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ CROP_SEED = 42
 BROKEN_SHARE = 0.1
 KEPT_BYTES = 512 * 2**20  # crops read for the statistics and kept for embedding
 AUDIO_SECONDS_PER_BATCH = 160  # bounds memory: 1.3 GB in the v2 encoder
+LONG_SECONDS = 600  # of a longer recording the crops alone are held
 
 
 class CropReader:
@@ -101,20 +102,71 @@ class CropReader:
             return self._kept[row]
         if row in self.skipped:
             return UserError(self.skipped[row])
+        starts: dict[int, list[str]] = {}
+
+        def choose(num_samples: int) -> Iterable[int]:
+            for view in _views(self._task, row):
+                start = 0
+                if view == "training":
+                    start = random_start(num_samples, self._unit_samples, row)
+                starts.setdefault(start, []).append(view)
+            return starts
+
+        path, unit = self._task.path(row), self._unit_samples
         try:
-            waveform = audio.load(self._task.path(row), self._sample_rate)
+            crops = read_crops(path, self._sample_rate, unit, choose)
         except UserError as error:
             return error
-        starts = {}
-        for view in _views(self._task, row):
-            start = 0
-            if view == "training":
-                start = random_start(len(waveform), self._unit_samples, row)
-            starts.setdefault(start, []).append(view)
-        return [
-            (unit_crop(waveform, start, self._unit_samples), views)
-            for start, views in starts.items()
-        ]
+        return list(zip(crops, starts.values(), strict=True))
+
+
+def read_crops(
+    path: str,
+    sample_rate: int,
+    unit_samples: int,
+    starts: Callable[[int], Iterable[int]],
+) -> list[np.ndarray]:
+    """Reads pieces of a recording; a long one is decoded twice and never held.
+
+    Args:
+        path: see `audio.load`.
+        sample_rate: Hz.
+        unit_samples: length of a piece.
+        starts: chooses the first samples of the pieces, for the number of
+            samples in the recording.
+
+    Returns:
+        float32 [unit_samples] for each start, see `unit_crop`.
+
+    Raises:
+        AudioError: see `audio.load`.
+    """
+    with audio.open_blocks(path) as reader:
+        if reader.num_samples > LONG_SECONDS * reader.sample_rate:
+            # the whole is decoded to count, and so that damage anywhere is found
+            length = sum(len(block) for block in reader.resampled(sample_rate))
+            return [
+                _crop_of_blocks(reader.resampled(sample_rate), start, unit_samples)
+                for start in starts(length)
+            ]
+    waveform = audio.load(path, sample_rate)
+    return [unit_crop(waveform, start, unit_samples) for start in starts(len(waveform))]
+
+
+def _crop_of_blocks(
+    blocks: Iterable[np.ndarray], start: int, unit_samples: int
+) -> np.ndarray:
+    """`unit_crop` of the recording that the blocks make; reads no further."""
+    crop, end = np.zeros(unit_samples, np.float32), 0
+    for block in blocks:
+        position, end = end, end + len(block)
+        if end > start:
+            part = block[max(0, start - position) : start + unit_samples - position]
+            at = max(0, position - start)
+            crop[at : at + len(part)] = part
+        if end >= start + unit_samples:
+            break
+    return crop
 
 
 def random_start(num_samples: int, unit_samples: int, row: int) -> int:

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from byola_tf import audio
 from byola_tf.errors import UserError
 from byola_tf.progress import Progress, no_progress
 from train_lib.pages import text
 from train_lib.probe import background_noise, embedding, linear, perturbations, store
-from train_lib.probe.crops import AUDIO_SECONDS_PER_BATCH, unit_crop
+from train_lib.probe.crops import AUDIO_SECONDS_PER_BATCH, read_crops
 from train_lib.probe.judging import classifier, modes, protocol
 from train_lib.probe.judging.evaluation import Evaluation, ScoreSummary
 from train_lib.probe.judging.neighbours import unit_length
@@ -256,8 +255,12 @@ def _perturbed_blocks(
     unit = int(rate * unit_seconds)
     for start in range(0, len(rows), size):
         block = slice(start, start + size)
-        loaded = (audio.load(task.path(row), rate) for row in rows[block])
-        waveform = np.stack([unit_crop(clip, 0, unit) for clip in loaded])
+        waveform = np.concatenate(
+            [
+                read_crops(task.path(row), rate, unit, lambda _: [0])
+                for row in rows[block]
+            ]
+        )
         # by the task's row, so that a clip's noise is the same for every model and
         # whichever other clips are chosen
         seeds = [(SEED, int(row)) for row in rows[block]]
