@@ -33,3 +33,11 @@ def shared():
     if not (SHARED / "data").is_dir():
         pytest.skip(f"needs real recordings in {SHARED}, which is absent")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Eighteen sounds to train on; a file of tests may have a folder of its own."""
+    from tests import sounds
+
+    return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)

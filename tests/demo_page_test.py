@@ -1,19 +1,18 @@
 """The page of the demo and its figures, from made-up results."""
 
 import base64
-import html.parser
 import json
 import re
 
 import numpy as np
 import pytest
 
+from tests import html_page
 from train_lib.demo import drawings
 from train_lib.demo import page as demo_page
 from train_lib.pages import embedding_map
 
 PNG = b"\x89PNG\r\n\x1a\n"
-VOID = {"meta", "img", "br"}
 
 
 def make_report(num_classes=6, clips=60, with_families=True, **changes):
@@ -60,41 +59,13 @@ def make_report(num_classes=6, clips=60, with_families=True, **changes):
     return demo_page.DemoContents(**{**fields, **changes})
 
 
-class _Checker(html.parser.HTMLParser):
-    """Collects the text, and checks that tags are closed in order."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.text, self.references = [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        if tag not in VOID:
-            self.open.append(tag)
-        self.references += [
-            value for name, value in attributes if name in ("src", "href")
-        ]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def parse(page):
-    checker = _Checker()
-    checker.feed(page)
-    assert not checker.open
-    return " ".join("".join(checker.text).split()), checker.references
-
-
 @pytest.fixture(scope="module")
 def page():
     return demo_page.render(make_report())
 
 
 def test_the_page_contains_everything_it_needs(page):
-    text, references = parse(page)
+    text, references = html_page.parse(page)
     assert len(references) == 5
     for reference in references:
         kind, _, data = reference.partition(",")
@@ -105,7 +76,7 @@ def test_the_page_contains_everything_it_needs(page):
 
 
 def test_the_page_says_every_number(page):
-    text, _ = parse(page)
+    text, _ = html_page.parse(page)
     for expected in (
         "90.0 ± 1.2 %",
         "50.0 %",
@@ -135,11 +106,11 @@ def test_text_is_escaped(page):
     ids=["few clips", "many classes", "one logged step", "collapsed", "two clips"],
 )
 def test_unusual_results_are_shown_too(changes):
-    parse(demo_page.render(make_report(**changes)))
+    html_page.parse(demo_page.render(make_report(**changes)))
 
 
 def test_no_confusion_is_said():
-    text, _ = parse(demo_page.render(make_report(confusion_matrix=np.eye(6))))
+    text, _ = html_page.parse(demo_page.render(make_report(confusion_matrix=np.eye(6))))
     assert "There is no confusion at all." in text
 
 

@@ -18,34 +18,22 @@ import pytest
 import soundfile
 
 import byola_tf
-from byola_tf import Encoder, audio, checkpoint, frontend, ownership
-from byola_tf.config import Config, EncoderConfig
+from byola_tf import audio, frontend, ownership
+from byola_tf.config import Config
 from byola_tf.embedding.inference import Inference
 from byola_tf.errors import UserError
-from byola_tf.normalize import Statistics
 from hub_export.tables import corpus as corpus_embedding
 from hub_export.tables import reading, writing
 from hub_export.tables.corpus import Options
-from tests import sounds
+from tests import sounds, tiny_model
 from train_lib.cli import faults
 
 FORMATS = ["npz", "parquet"]
 
 
-def save_model(folder, seed=0):
-    config = Config(encoder=EncoderConfig(channels=4, hidden_units=8, output_units=8))
-    encoder = Encoder(config.encoder)
-    rng = np.random.default_rng(seed)
-    encoder.set_weights([w + rng.normal(0, 0.01) for w in encoder.get_weights()])
-    opened = checkpoint.Checkpoint(encoder, config, Statistics(-7.0, 4.0), {})
-    os.makedirs(folder, exist_ok=True)
-    checkpoint.save(str(folder), opened)
-    return str(folder)
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return save_model(tmp_path_factory.mktemp("models") / "tiny")
+    return tiny_model.write_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +209,7 @@ def test_finished_parts_are_kept_until_something_changes(model, tmp_path, monkey
     assert not os.path.exists(output)
     assert run_until(model, corpus, output, 0) == 4
     assert run_until(model, corpus, output, 0, Options(frames=True)) == 12
-    other = save_model(tmp_path / "other", seed=1)
+    other = tiny_model.write_checkpoint(tmp_path / "other", seed=1)
     assert run_until(other, corpus, output, 0) == 12
     sounds.write_folder(tmp_path / "corpus", 1, seconds=0.3, seed=5)
     assert run_until(model, corpus, output, 0) == 8

@@ -5,7 +5,7 @@ import pytest
 
 from byola_tf import diagnostics
 from byola_tf.config import Config
-from tests import commands, sounds
+from tests import commands
 from train_lib.configs import smoke
 from train_lib.training import health, trainer
 
@@ -57,11 +57,6 @@ def test_one_low_value_is_forgiven_and_a_series_is_not():
 def test_numbers_that_are_not_finite_stop_at_once(name):
     with pytest.raises(health.Unhealthy, match=name.replace("_", " ")):
         health.Guard(Config()).observe(1, {**HEALTHY, name: float("nan")})
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
 
 
 def collapsing(folder):

@@ -7,31 +7,22 @@ import pickle
 import numpy as np
 import pytest
 
-from byola_tf import Embedder, Encoder, checkpoint, embedder, errors
+from byola_tf import Embedder, Encoder, embedder, errors
 from byola_tf.audio.clips import as_clips
 from byola_tf.config import Config, EncoderConfig
 from byola_tf.embedding import batching
 from byola_tf.errors import UserError
 from byola_tf.normalize import Statistics
 from hub_export import saved_model
+from tests import tiny_model
 
 CONFIG = Config(encoder=EncoderConfig(channels=4, hidden_units=8, output_units=8))
 WAVEFORM = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
 
 
-def save(folder, seed):
-    encoder = Encoder(CONFIG.encoder)
-    rng = np.random.default_rng(seed)
-    encoder.set_weights([w + rng.normal(0, 0.01) for w in encoder.get_weights()])
-    opened = checkpoint.Checkpoint(encoder, CONFIG, Statistics(-7.0, 4.0), {})
-    os.makedirs(folder, exist_ok=True)
-    checkpoint.save(str(folder), opened)
-    return str(folder)
-
-
 @pytest.fixture
 def model(tmp_path):
-    return save(tmp_path / "model", 0)
+    return tiny_model.write_checkpoint(tmp_path / "model", 0)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +111,7 @@ def test_a_pickled_embedder_is_small_and_refuses_another_model(model):
     content = pickle.dumps(given)
     assert len(content) < 1000
     np.testing.assert_array_equal(pickle.loads(content)(WAVEFORM), given(WAVEFORM))
-    save(model, seed=1)
+    tiny_model.write_checkpoint(model, seed=1)
     with pytest.raises(UserError, match="another model at '.*model'"):
         pickle.loads(content)
 
@@ -131,7 +122,7 @@ def test_a_pickle_finds_its_model_after_an_export_of_the_same(model, tmp_path):
     first, second = embedder.load(model), embedder.load(exported)
     assert first.fingerprint == second.fingerprint
     assert first.with_statistics(0.0, 1.0).fingerprint == second.fingerprint
-    other = save(tmp_path / "other", seed=1)
+    other = tiny_model.write_checkpoint(tmp_path / "other", seed=1)
     assert embedder.load(other).fingerprint != first.fingerprint
     narrow = {embedder.load(path, "bfloat16").fingerprint for path in (model, other)}
     assert len(narrow) == 2

@@ -12,21 +12,10 @@ import numpy as np
 import pytest
 
 from byola_tf.corpus import corpus as waveforms
-from tests import commands, sounds
+from tests import commands
+from tests.smoke_run import make_config
 from train_lib.configs import smoke
 from train_lib.training import replicas, trainer, workdir
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
-
-
-def make_config(folder, steps=8):
-    config = smoke.get_config()
-    config.data.pattern = folder
-    config.train.steps = steps
-    return config
 
 
 class NamingReader:
@@ -119,7 +108,7 @@ def test_two_workers_write_one_work_directory_that_one_process_resumes(
     assert [step for step, _ in losses(path)] == [1, 2, 3, 4]
     steps = sorted(os.listdir(os.path.join(path, "checkpoints")))
     assert steps == ["step_00000002", "step_00000004"]
-    config = make_config(folder)
+    config = make_config(folder, 8)
     config.encoder = dataclasses.replace(config.encoder, dropout=0.0)
     assert trainer.pretrain(config, path).steps == 8
     trainer.pretrain(config, whole)

@@ -18,7 +18,6 @@ from byola_tf.config import (
     TrainConfig,
 )
 from byola_tf.networks import encoder, layers
-from tests import sounds
 from train_lib.configs import smoke
 from train_lib.probe import linear
 from train_lib.training import checkpoints, distribution, trainer, workdir
@@ -195,11 +194,6 @@ def test_overflow_skips_the_step_and_halves_the_scale():
 def test_clipping_acts_on_unscaled_gradients():
     model = small_model("mixed_float16", clip_norm=0.5)
     assert model.optimizer.inner_optimizer.global_clipnorm == 0.5
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
 
 
 def test_loss_scaling_is_saved_and_restored(tmp_path):

@@ -8,28 +8,16 @@ import numpy as np
 import pytest
 
 from byola_tf.errors import UserError
-from tests import commands, sounds
-from train_lib.configs import smoke
+from tests import commands
+from tests.smoke_run import make_config
 from train_lib.training import health, trainer, workdir
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
-
-
-def make_config(folder, steps=6):
-    config = smoke.get_config()
-    config.data.pattern = folder
-    config.train.steps = steps
-    return config
 
 
 @pytest.fixture(scope="module")
 def finished(folder, tmp_path_factory):
     """A work directory after six steps."""
     path = str(tmp_path_factory.mktemp("finished") / "run")
-    summary = trainer.pretrain(make_config(folder), path)
+    summary = trainer.pretrain(make_config(folder, 6), path)
     return path, summary
 
 
@@ -75,13 +63,13 @@ def test_tensorboard_holds_scalars_spread_and_pictures(finished):
 
 def test_resumed_run_equals_the_uninterrupted_one(folder, finished, tmp_path):
     path = str(tmp_path / "run")
-    trainer.pretrain(make_config(folder, steps=4), path)
-    trainer.pretrain(make_config(folder, steps=6), path)
+    trainer.pretrain(make_config(folder, 4), path)
+    trainer.pretrain(make_config(folder, 6), path)
     assert losses(path) == losses(finished[0])
 
 
 def test_a_run_in_parts_follows_the_schedules_of_the_whole(folder, tmp_path):
-    config = make_config(folder)
+    config = make_config(folder, 6)
     config.train.schedule = config.byol.ema_schedule = "cosine"
     config.train.warmup_steps = 1
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
@@ -96,7 +84,7 @@ def test_a_run_in_parts_follows_the_schedules_of_the_whole(folder, tmp_path):
 def test_finished_run_does_nothing_more(folder, finished, tmp_path):
     path = str(tmp_path / "run")
     shutil.copytree(finished[0], path)
-    assert trainer.pretrain(make_config(folder), path).steps == 6
+    assert trainer.pretrain(make_config(folder, 6), path).steps == 6
     assert losses(path) == losses(finished[0])
 
 
@@ -112,7 +100,7 @@ def test_log_is_cut_back_to_the_checkpoint(finished, tmp_path):
 
 
 def test_work_directory_of_another_configuration_is_refused(folder, finished):
-    config = make_config(folder)
+    config = make_config(folder, 6)
     config.encoder.hidden_units = 48
     with pytest.raises(
         UserError, match=r"config.encoder.hidden_units \(there 32, now 48"
@@ -121,7 +109,7 @@ def test_work_directory_of_another_configuration_is_refused(folder, finished):
 
 
 def test_lost_loss_stops_the_run_and_keeps_the_checkpoint(folder, tmp_path):
-    config = make_config(folder, steps=8)
+    config = make_config(folder, 8)
     config.train.learning_rate = 1e30
     with pytest.raises(health.Unhealthy, match="LARS-scale"):
         trainer.pretrain(config, str(tmp_path / "run"))

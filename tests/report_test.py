@@ -3,7 +3,6 @@
 import base64
 import copy
 import csv
-import html.parser
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import pytest
 from PIL import Image
 
 from byola_tf.errors import UserError
-from tests import commands
+from tests import commands, html_page
 from train_lib.pages import figures
 from train_lib.probe.report import (
     collection,
@@ -29,7 +28,6 @@ from train_lib.probe.report import (
 )
 
 PNG = b"\x89PNG\r\n\x1a\n"
-VOID = {"meta", "img", "br"}
 NINE = list(published.NINE_TASKS)
 
 
@@ -157,34 +155,6 @@ def everything():
     results[1]["split"] = "a seeded split of ours"
     results.append(few("runs/trained", "esc50"))
     return results
-
-
-class _Checker(html.parser.HTMLParser):
-    """Collects the text, and checks that tags are closed in order."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.text, self.references = [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        if tag not in VOID:
-            self.open.append(tag)
-        self.references += [
-            value for name, value in attributes if name in ("src", "href")
-        ]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def parse(page):
-    checker = _Checker()
-    checker.feed(page)
-    assert not checker.open
-    return " ".join(" ".join(checker.text).split()), checker.references
 
 
 @pytest.fixture(scope="module")
@@ -405,7 +375,7 @@ class TestFootnotes:
 
 class TestPage:
     def test_it_contains_everything_it_needs(self, page):
-        _, references = parse(page)
+        _, references = html_page.parse(page, " ")
         assert references
         for reference in references:
             kind, _, data = reference.partition(",")
@@ -414,7 +384,7 @@ class TestPage:
         assert not re.findall(r"@import|url\(|<script|<link|https?://", page)
 
     def test_it_says_every_kind_of_number(self, page):
-        shown, _ = parse(page)
+        shown, _ = html_page.parse(page, " ")
         for expected in (
             "3 models on 11 tasks",
             "average of the paper’s 9 tasks",
@@ -466,7 +436,7 @@ class TestPage:
             result = disturbed("m", "t")
         output = tmp_path / "r.html"
         evaluation_page.write(save(tmp_path / "in", result), str(output))
-        shown, _ = parse(output.read_text())
+        shown, _ = html_page.parse(output.read_text(), " ")
         headings = re.findall("<h2>(.*?)</h2>", output.read_text())
         expected = {
             "older": {"Class by class", "Which classes are confused", "Learning rates"},
@@ -611,7 +581,7 @@ class TestBadResults:
         folder = save(tmp_path / "in", odd, few(f"m{name}", f"t{name}"))
         done = evaluation_page.write(folder, str(tmp_path / "r.html"))
         assert "left out" not in done.summary
-        parse(open(done.paths[0], encoding="utf-8").read())
+        html_page.parse(open(done.paths[0], encoding="utf-8").read(), " ")
 
     def test_names_take_no_effect_in_markdown_and_csv(self, tmp_path):
         evil = probe("=cmd()", "<img src=x>", notes=["[a](b)", "@SUM(1)"])

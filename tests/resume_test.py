@@ -11,8 +11,7 @@ import pytest
 
 from byola_tf import BYOL, checkpoint
 from byola_tf.errors import UserError
-from tests import commands, sounds
-from train_lib.configs import smoke
+from tests import commands, smoke_run
 from train_lib.training import (
     checkpoints as training_state,
 )
@@ -25,15 +24,8 @@ from train_lib.training import (
 STEPS = 40
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
-
-
 def make_config(folder, steps=STEPS):
-    config = smoke.get_config()
-    config.data.pattern = folder
-    config.train.steps = steps
+    config = smoke_run.make_config(folder, steps)
     config.train.checkpoint_every_steps = 5
     return config
 

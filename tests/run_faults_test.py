@@ -14,21 +14,9 @@ import byola_tf
 from byola_tf import fetching, ownership
 from byola_tf.corpus import corpus as corpora
 from hub_export import saved_model
-from tests import commands, sounds
-from train_lib.configs import smoke
+from tests import commands
+from tests.smoke_run import make_config
 from train_lib.training import checkpoints, interruption, trainer, workdir
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
-
-
-def make_config(folder, steps):
-    config = smoke.get_config()
-    config.data.pattern = folder
-    config.train.steps = steps
-    return config
 
 
 def saved_steps(path):

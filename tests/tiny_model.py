@@ -1,5 +1,7 @@
 """A small exported model, and sounds of two kinds to train on."""
 
+import os
+
 import numpy as np
 
 from byola_tf import Encoder, checkpoint
@@ -27,3 +29,15 @@ def two_classes(count=16, num_samples=8000):
     waveform = rng.normal(0, 0.1, (count, num_samples))
     waveform += labels[:, None] * np.sin(0.3 * np.arange(num_samples))
     return waveform.astype(np.float32), labels
+
+
+def write_checkpoint(folder, seed=0) -> str:
+    """Saves an encoder whose weights follow from `seed`; returns `folder` as text."""
+    config = Config(encoder=EncoderConfig(channels=4, hidden_units=8, output_units=8))
+    encoder = Encoder(config.encoder)
+    rng = np.random.default_rng(seed)
+    encoder.set_weights([w + rng.normal(0, 0.01) for w in encoder.get_weights()])
+    opened = checkpoint.Checkpoint(encoder, config, Statistics(-7.0, 4.0), {})
+    os.makedirs(folder, exist_ok=True)
+    checkpoint.save(str(folder), opened)
+    return str(folder)
