@@ -78,6 +78,7 @@ def test_a_provoked_collapse_is_diagnosed(folder, tmp_path):
     assert "target is almost the online network" in message
 
 
+@pytest.mark.slow
 def test_the_published_framework_does_not_alarm(folder, tmp_path):
     config = smoke.get_config()
     config.data.pattern = folder

@@ -61,6 +61,7 @@ def test_tensorboard_holds_scalars_spread_and_pictures(finished):
     assert len(events.Tensors("embedding/std_per_dimension")) == 3
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_the_uninterrupted_one(folder, finished, tmp_path):
     path = str(tmp_path / "run")
     trainer.pretrain(make_config(folder, 4), path)
