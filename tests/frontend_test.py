@@ -32,15 +32,15 @@ def test_log_mel_of_a_real_clip_equals_golden(shared):
     assert_matches(np.load(shared / "golden" / "log_mel_real.npz"), "real_clip")
 
 
-@pytest.mark.parametrize(
-    ("scale", "options"),
-    [("slaney", {}), ("htk", {"htk": True, "norm": None})],
-)
-def test_mel_filters_equal_librosa(scale, options):
+@pytest.mark.parametrize("scale", ["slaney", "htk"])
+def test_mel_filters_equal_librosa(scale):
     librosa = pytest.importorskip("librosa")
-    expected = librosa.filters.mel(
-        sr=16000, n_fft=1024, n_mels=64, fmin=60, fmax=7800, **options
-    )
+    band = {"fmin": 60, "fmax": 7800, "htk": scale == "htk"}
+    expected = librosa.filters.mel(sr=16000, n_fft=1024, n_mels=64, **band)
+    if scale == "htk":
+        # of height 1, not of area 1; norm=None would compile much of librosa
+        edges = librosa.mel_frequencies(66, **band)
+        expected *= (edges[2:, None] - edges[:-2, None]) / 2
     filters = frontend.mel_filters(FrontendConfig(mel_scale=scale))
     np.testing.assert_allclose(filters, expected.T, atol=1e-7)
 
