@@ -16,7 +16,7 @@ def read(path: str) -> dict:
 
     Returns:
         JSON-ready dictionary: of `metadata.describe`, or of
-        `tflite_metadata.describe` for a `.tflite` file.
+        `tflite.metadata.describe` for a `.tflite` file.
 
     Raises:
         UserError: `path` is none of these.

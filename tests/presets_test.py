@@ -247,6 +247,12 @@ LAYOUTS = {
         fsdd,
     )
 }
+TWICE = {  # a line that puts a clip of the data set into a second part
+    "spcv2": ("testing_list.txt", "yes/a_nohash_1.wav"),
+    "vc1": ("iden_split.txt", "3 id10001/1zcIwhmdeo4/00001.wav"),
+    "gtzan": ("GTZAN_split/test_filtered.txt", "jazz/jazz.00000.wav"),
+    "voxforge": ("../voxforge_split.csv", "speaker0-20100101-abc/wav/a1.wav,de,test"),
+}
 SPLIT_FILES = {"surge": "surge_split.csv", "voxforge": "voxforge_split.csv"}
 
 
@@ -352,6 +358,38 @@ class TestSeededSplits:
         assert all(len(found) == 1 for found in parts.values())
         assert facts["counts"] == {"train": 20, "valid": 2, "test": 2}
         assert facts["expected_counts"] == {"total": 183392}
+
+    def test_a_tone_in_two_parts_is_an_error(self, folders, tmp_path):
+        source, output = folders
+        source.mkdir()
+        surge(source)
+        split = tmp_path / "surge_split.csv"
+        arguments = ("surge", str(source), str(output))
+        with open(split, "a") as file:
+            file.write("Tone 11-velocity64,test\nTone 3,valid\nTone 4,test\n")
+        message = "'Tone 3' in several on lines 5, 15 of .*, and 1 more tones. Corr"
+        with pytest.raises(UserError, match=message):
+            prepare.prepare(*arguments, partial=True, split=str(split))
+        rows = [("file_name", "split")]
+        rows += [(f"Tone 3/{pitch}.ogg", "valid") for pitch in ("021", "108")]
+        table(split, *rows)
+        facts = prepare.prepare(*arguments, partial=True, split=str(split))
+        assert facts["counts"] == {"valid": 2}
+        table(split, *rows, ("Tone 3/022.ogg", "test"))
+        with pytest.raises(UserError, match="'Tone 3' in several on lines 2, 4 of"):
+            prepare.prepare(*arguments, partial=True, split=str(split))
+
+    @pytest.mark.parametrize("name", TWICE)
+    def test_a_clip_in_two_parts_is_an_error(self, name, folders):
+        source, output = folders
+        source.mkdir()
+        LAYOUTS[name](source)
+        path, line = TWICE[name]
+        with open(source / path, "a") as file:
+            file.write(f"{line}\n")
+        split = str(source / path) if name in SPLIT_FILES else None
+        with pytest.raises(UserError, match="each clip into one part, once. Received"):
+            prepare.prepare(name, str(source), str(output), partial=True, split=split)
 
     def test_voxforge_divides_by_archive_whatever_is_on_disk(self, folders):
         source, output = folders

@@ -19,7 +19,7 @@ def encoder_from_state(state: dict):
     """Builds an encoder from a state dict.
 
     Args:
-        state: name → array, as `torch_archive.read` returns; nested
+        state: name → array, as `archive.read` returns; nested
             dictionaries and key prefixes are looked through.
 
     Returns:

@@ -21,7 +21,7 @@ def encode(model, facts: dict) -> bytes:
 
     Args:
         model: `ModelT` of the TFLite schema.
-        facts: see `tflite_metadata.write`.
+        facts: see `metadata.write`.
 
     Returns:
         the flatbuffer ModelMetadata.

@@ -1,7 +1,7 @@
 """What a `.tflite` file says about itself, and the writing of it.
 
 Two entries are added to the file: `TFLITE_METADATA`, which mobile tools read (see
-`model_metadata`), and `byola_tf`, JSON with the metadata of the exported model.
+`flatbuffer`), and `byola_tf`, JSON with the metadata of the exported model.
 The file itself is rewritten through the schema classes of ai-edge-litert.
 """
 

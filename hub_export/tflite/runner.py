@@ -163,7 +163,7 @@ def signature(path: str, name: str, num_threads: int = 1) -> Callable:
 
 
 def facts(path: str) -> dict:
-    """What a file says about its model; see `tflite_metadata.facts`.
+    """What a file says about its model; see `metadata.facts`.
 
     Raises:
         UserError: `path` is no file of byola tflite, or ai-edge-litert is absent.

@@ -21,7 +21,7 @@ from byola_tf.corpus import folder, shard_format
 from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
 from train_lib.cli import progress
-from train_lib.preparation import recordings as audio_files
+from train_lib.preparation import recordings
 from train_lib.preparation.recordings import Recordings
 from train_lib.preparation.shard_writer import TEMPORARY, ShardWriter
 
@@ -73,7 +73,7 @@ def prepare(
         num_shards: number of shards, 0 for one by size.
         num_workers: threads that decode.
         labels_from_folders: whether a file's folder is its label.
-        metadata: CSV with labels; see `audio_files.table_labels`.
+        metadata: CSV with labels; see `recordings.table_labels`.
         exclude: list of files to leave out; see `exclusion.kept`.
         max_hours: longest recording that is read; see `config.data.max_hours`.
         decoder: see `config.data.decoder`.
@@ -84,11 +84,11 @@ def prepare(
     Raises:
         UserError: see `write`.
     """
-    found = audio_files.find(audio, exclude)
+    found = recordings.find(audio, exclude)
     if labels_from_folders:
-        found.labels = audio_files.folder_labels(found)
+        found.labels = recordings.folder_labels(found)
     if metadata:
-        found.labels |= audio_files.table_labels(found, metadata)
+        found.labels |= recordings.table_labels(found, metadata)
     count = min(num_shards or default_num_shards(found, layout), len(found.paths))
     with progress.bar(None, len(found.paths), "preparing", unit="file") as bar:
         manifest = write(

@@ -67,8 +67,8 @@ class ProbeOptions:
         num_workers: threads that decode; the number of cores when None.
         mode: "linear"; "knn", "few_shot" or "finetune": modules of
             `train_lib.probe.judging`.
-        pooling: of frames over time; see `models.open_model`.
-        layers: inner layers to use instead; see `models.open_model`.
+        pooling: of frames over time; see `opening.open_model`.
+        layers: inner layers to use instead; see `opening.open_model`.
         shots: examples a class of the mode "few_shot".
     """
 

@@ -34,7 +34,7 @@ class RobustnessOptions:
             are generated when None.
         learning_rate: of the classifiers; see `linear.ProbeOptions`.
         seeds: of the classifiers.
-        pooling: see `models.open_model`.
+        pooling: see `opening.open_model`.
         model_seed: of the weights of `random`.
         max_clips: test clips used, a random choice where there are more.
         cache: see `linear.ProbeOptions`.
@@ -92,7 +92,7 @@ def measure(
     compared with its clean embedding.
 
     Args:
-        model: text for `models.open_model`, or an embedder.
+        model: text for `opening.open_model`, or an embedder.
         metadata: CSV of the task.
         audio_folder: folder that its file names are relative to.
         unit_seconds: length of a crop; a published task's own when None.

@@ -89,13 +89,7 @@ def _surge(source: str, split: str | None) -> Listing:
     ]
     tones = {path: _tone(path.split("/")[-2]) for path in paths}
     if split:
-        keys = ("tone", "file_name")
-        found = metadata_table.read(split, ("split",), keys, names=keys)
-        key = next(name for name in keys if name in found.columns)
-        parts = {}
-        for row in found.rows:
-            tone = row[key] if key == "tone" else os.path.dirname(row[key])
-            parts[_tone(tone)] = checked_part(row["split"], split)
+        parts = _parts_of_tones(split)
         note = f"as in {os.path.basename(split)}"
     else:
         names = set(tones.values())
@@ -111,6 +105,33 @@ def _surge(source: str, split: str | None) -> Listing:
         if tones[path] in parts
     ]
     return Listing(source, "split", clips, note, published=bool(split))
+
+
+def _parts_of_tones(path: str) -> dict[str, str]:
+    """The division of a split file with the column `tone`, or `file_name`.
+
+    Raises:
+        UserError: it cannot be read, or puts a tone into two parts.
+    """
+    keys = ("tone", "file_name")
+    table = metadata_table.read(path, ("split",), keys, names=keys)
+    key = next(name for name in keys if name in table.columns)
+    parts, first, odd = {}, {}, {}
+    for line, row in zip(table.lines, table.rows, strict=True):
+        tone = _tone(row[key] if key == "tone" else os.path.dirname(row[key]))
+        part = checked_part(row["split"], path)
+        first.setdefault(tone, line)
+        if parts.setdefault(tone, part) != part:
+            odd.setdefault(tone, line)
+    if odd:
+        tone, line = next(iter(odd.items()))
+        raise UserError(
+            f"A tone must lie in one part. Received: {tone!r} in several on "
+            f"{metadata_table.few_lines([first[tone], line])} of {path!r}"
+            f"{f', and {len(odd) - 1} more tones' if len(odd) > 1 else ''}. "
+            "Correct the rows."
+        )
+    return parts
 
 
 def _tone(folder: str) -> str:

@@ -22,7 +22,12 @@ from train_lib.pages import text
 from train_lib.probe.tasks import presets
 from train_lib.probe.tasks import table as task_table
 from train_lib.probe.tasks.presets import own_data
-from train_lib.probe.tasks.presets.preset import ListedClip, Listing, Preset
+from train_lib.probe.tasks.presets.preset import (
+    ListedClip,
+    Listing,
+    Preset,
+    check_each_once,
+)
 
 
 def prepare(
@@ -68,6 +73,7 @@ def prepare(
             f"the data set. Received: {split!r}."
         )
     listing = preset.read(source, split)
+    check_each_once(preset.title, listing.clips)
     found = Inventory.of(preset, listing)
     _check_complete(preset, listing, found, partial)
     present = dataclasses.replace(listing, clips=found.present)

@@ -1,5 +1,6 @@
 """What a preset says about a published task, and what it finds in a folder."""
 
+import collections
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -155,6 +156,22 @@ def audio_below(root: str, *folders: str) -> list[str]:
         except UserError:  # none; the counts will say so
             continue
     return [os.path.relpath(path, root).replace(os.sep, "/") for path in found]
+
+
+def check_each_once(title: str, clips: Sequence[ListedClip]) -> None:
+    """Raises UserError if a data set's lists name a clip twice.
+
+    Args:
+        title: of the data set, for the message.
+        clips: all of them.
+    """
+    counts = collections.Counter(os.path.normpath(clip.path) for clip in clips)
+    if twice := [path for path, count in counts.items() if count > 1]:
+        raise UserError(
+            f"The lists of {title} must put each clip into one part, once. Received: "
+            f"{metadata_table.few(twice)} more than once. Download them again, or "
+            "correct the --split file."
+        )
 
 
 def draw_split(names: Iterable[str], num_train: int, num_valid: int) -> dict[str, str]:

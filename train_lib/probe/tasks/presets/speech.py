@@ -31,19 +31,20 @@ _FSDD_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 def _spcv2(source: str, split: str | None) -> Listing:
     """A folder a word; the lists name the validation and test files."""
     root = locate(source, "validation_list.txt", title="Speech Commands V2")
-    parts = {}
-    for name, part in (("validation", "valid"), ("testing", "test")):
-        lines = read_lines(os.path.join(root, f"{name}_list.txt"))
-        parts |= dict.fromkeys(lines, part)
+    listed = [
+        (path, part)
+        for name, part in (("validation", "valid"), ("testing", "test"))
+        for path in read_lines(os.path.join(root, f"{name}_list.txt"))
+    ]
     words = [
         entry.name
         for entry in os.scandir(root)
         if entry.is_dir() and "a" <= entry.name[0] <= "z"  # no _background_noise_
     ]
-    paths = set(audio_below(root, *words)) | set(parts)
+    others = set(audio_below(root, *words)) - {path for path, _ in listed}
+    listed += [(path, "train") for path in others]
     clips = [
-        ListedClip(path, path.partition("/")[0], parts.get(path, "train"))
-        for path in sorted(paths)
+        ListedClip(path, path.partition("/")[0], part) for path, part in sorted(listed)
     ]
     return Listing(root, "split", clips, "the published split")
 
