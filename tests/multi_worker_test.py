@@ -176,6 +176,33 @@ def test_one_worker_told_to_stop_stops_all_with_a_checkpoint(folder, tmp_path):
     assert os.listdir(os.path.join(path, "checkpoints", f"step_{step:08d}"))
 
 
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_other_with_a_checkpoint_and_a_word(folder, tmp_path):
+    path = str(tmp_path / "run")
+    processes = start(
+        [
+            f"--config.data.pattern={folder}",
+            "--config.train.steps=100000",
+            "--config.train.checkpoint_every_steps=100000",
+            f"--workdir={path}",
+        ]
+    )
+    try:
+        deadline = time.monotonic() + 150
+        while not losses(path) and time.monotonic() < deadline:
+            assert all(process.poll() is None for process in processes)
+            time.sleep(0.1)
+        processes[1].kill()
+        _, said = processes[0].communicate(timeout=150)
+    finally:
+        for process in processes:
+            process.kill()
+    assert processes[0].returncode == 2, said[-3000:]
+    assert "a worker of the job has ended" in said
+    assert "Traceback" not in said
+    assert os.listdir(os.path.join(path, "checkpoints"))
+
+
 REPLICAS = """
 import numpy as np, keras, tensorflow as tf
 tf.config.set_logical_device_configuration(

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import keras
 import pytest
 
 import byola_tf
@@ -114,6 +115,12 @@ def test_the_best_of_an_older_version_was_the_smallest_loss_and_is_none(tmp_path
     }.items():
         best.write_text(content)
         assert kept.best() == expected
+
+
+def test_variables_of_equal_path_are_all_saved():
+    variables = [keras.Variable(float(n), name="kernel") for n in range(3)]
+    named = checkpoints._named(variables)
+    assert [float(value) for value in named.values()] == [0.0, 1.0, 2.0]
 
 
 WAIT = """

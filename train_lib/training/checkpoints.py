@@ -40,11 +40,8 @@ class Checkpoints:
 
     def __init__(self, work_directory: str, model, keep: int):
         self._work_directory, self._keep = work_directory, keep
-        named = {
-            variable.path.replace("/", "."): variable.value
-            for variable in [*model.variables, *model.optimizer.variables]
-        }
-        self._state = tf.train.Checkpoint(**named)
+        variables = [*model.variables, *model.optimizer.variables]
+        self._state = tf.train.Checkpoint(**_named(variables))
 
     def save(
         self,
@@ -168,6 +165,19 @@ class Checkpoints:
                 else:
                     with contextlib.suppress(FileNotFoundError):
                         os.remove(path)
+
+
+def _named(variables) -> dict:
+    """The variables by path; those of equal path get a number, none is lost."""
+    named = {}
+    for variable in variables:
+        path = name = variable.path.replace("/", ".")
+        number = 1
+        while name in named:
+            number += 1
+            name = f"{path}.{number}"
+        named[name] = variable.value
+    return named
 
 
 def _write_checksums(folder: str) -> None:

@@ -114,6 +114,7 @@ class Run:
         except tf.errors.OpError as error:
             self._save()
             if distribution.worker(self.strategy)[1] > 1:
+                partners.end_quietly()
                 raise partners.PartnerLost(self.step, error) from error
             raise
         finally:

@@ -35,6 +35,15 @@ class PartnerLost(Stopped):
         )
 
 
+def end_quietly() -> None:
+    """Silences what TensorFlow's threads complain of while a process ends.
+
+    After a partner is lost its collective operations stay unfinished, and their
+    clean-up at the interpreter's end prints tracebacks that tell a user nothing.
+    """
+    sys.unraisablehook = lambda _: None
+
+
 @contextlib.contextmanager
 def waited_for(
     workers: Sequence[str], index: int, wait_seconds: float
