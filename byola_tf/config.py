@@ -7,27 +7,14 @@ References are to Niizumi et al., TASLP 2023 (v2) and IJCNN 2021 (v1).
 """
 
 import dataclasses
-import json
-from typing import Any
 
-import byola_tf
-from byola_tf import validation
-from byola_tf.errors import UserError
+from byola_tf import config_json, validation
 
 EPSILON = 1.1920929e-07  # float32 machine epsilon: inside every logarithm
 
 
 # of fields that 0.1.0 did not have; see `Config.to_json`
 _SINCE_0_2 = {"since": "0.2.0"}
-
-
-class NameInFile(str):
-    """A network MODULE:FUNCTION that a file names.
-
-    What a file names is not run; see `networks.backbones.allow`.
-    """
-
-    __slots__ = ()
 
 
 @dataclasses.dataclass
@@ -343,7 +330,7 @@ class Config:
         Fields that 0.1.0 did not have are left out where they have their
         default, so that older versions open what they can compute.
         """
-        return json.dumps(_to_dict(self), indent=2) + "\n"
+        return config_json.write(self)
 
     @classmethod
     def from_json(cls, text: str, trusted: bool = False) -> "Config":
@@ -352,69 +339,18 @@ class Config:
         Args:
             text: JSON.
             trusted: whether the text is the user's own words: a network
-                MODULE:FUNCTION in it is a `NameInFile` otherwise.
+                MODULE:FUNCTION in it is a `config_json.NameInFile` otherwise.
 
         Raises:
             UserError: it is no JSON, no tree of sections, or names a field that
                 this version does not know and that is not off.
         """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                "A configuration must be JSON as `Config.to_json` writes it. "
-                f"Received: {len(text)} characters that do not parse ({error}). Is "
-                "the file cut short?"
-            ) from error
-        config = _from_dict(cls, values, "config")
+        config = config_json.read(cls, text)
         name = config.encoder.architecture
         if isinstance(name, str) and ":" in name and not trusted:
-            config.encoder.architecture = NameInFile(name)
+            config.encoder.architecture = config_json.NameInFile(name)
         return config
 
     def validate(self) -> "Config":
         """Returns itself; see `validation.validate`."""
         return validation.validate(self)
-
-
-def _to_dict(tree) -> dict:
-    values = {}
-    for field in dataclasses.fields(tree):
-        value = getattr(tree, field.name)
-        if dataclasses.is_dataclass(value):
-            values[field.name] = _to_dict(value)
-        elif "since" not in field.metadata or value != field.default:
-            values[field.name] = value
-    return values
-
-
-def _from_dict(cls: type, values: dict, path: str) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    if not isinstance(values, dict):
-        raise UserError(
-            f"`{path}` must be a section, name by name. Received: {values!r:.100}."
-        )
-    _refuse_unknown(values, fields, path)
-    arguments = {}
-    for name in fields.keys() & values.keys():
-        value, default = values[name], fields[name].default_factory
-        if dataclasses.is_dataclass(default):
-            value = _from_dict(default, value, f"{path}.{name}")
-        elif isinstance(value, list):
-            value = tuple(value)
-        arguments[name] = value
-    return cls(**arguments)
-
-
-def _refuse_unknown(values: dict, fields: dict, path: str) -> None:
-    # what is off (None, False, 0, "", empty) changes nothing: a field that is added
-    # is off by default, or left out by `to_json`
-    unknown = sorted(name for name in set(values) - set(fields) if values[name])
-    if unknown:
-        name = unknown[0]
-        raise UserError(
-            f"`{path}` has no field named {name!r} in byola-tf "
-            f"{byola_tf.__version__}. Received: {values[name]!r:.100}. It was made by "
-            "a newer version (pip install --upgrade byola-tf) or is misspelt; the "
-            f"fields are {', '.join(fields)}."
-        )

@@ -22,7 +22,8 @@ from collections.abc import Callable
 import keras
 
 from byola_tf import user_code
-from byola_tf.config import EncoderConfig, NameInFile
+from byola_tf.config import EncoderConfig
+from byola_tf.config_json import NameInFile
 from byola_tf.errors import UserError
 from byola_tf.networks import layers, resnet
 
