@@ -38,8 +38,15 @@ def on_clips(layer, inputs):
 
 def at_least_one_clip(features):
     """Adds a clip of zeros to [batch, time, mel, channel] without clips."""
-    missing = tf.maximum(1 - tf.shape(features)[0], 0)
-    return tf.pad(features, [[0, missing], [0, 0], [0, 0], [0, 0]])
+    shape = tf.shape(features)
+    missing = tf.maximum(1 - shape[0], 0)
+    sizes = [
+        shape[axis] if size is None else size
+        for axis, size in enumerate(features.shape[1:], 1)
+    ]
+    zeros = tf.zeros([missing, *sizes], features.dtype)
+    # not tf.pad, behind which TFLite's converter knows neither mel nor channel
+    return tf.concat([features, zeros], axis=0)
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
