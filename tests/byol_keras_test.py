@@ -19,6 +19,7 @@ from byola_tf.config import (
 )
 from byola_tf.errors import UserError
 from byola_tf.networks import backbones
+from tests import commands
 
 _VALUES = {"loss", "embedding_std", "projection_std", "effective_rank", "dead_units"}
 
@@ -54,7 +55,11 @@ def _assert_equal_weights(first, second):
 
 @pytest.mark.parametrize(
     "train",
-    [{}, {"schedule": "cosine", "weight_decay": 0.1}, {"precision": "mixed_float16"}],
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"schedule": "cosine", "weight_decay": 0.1},
+        {"precision": "mixed_float16"},
+    ],
 )
 def test_a_saved_byol_is_loaded_and_trains_on_as_if_it_had_not_stopped(tmp_path, train):
     model = _model(**train)
@@ -86,7 +91,7 @@ def test_a_clone_has_the_shape_and_weights_of_its_own():
         assert np.abs(kernels[0] - kernels[1]).max() > 0
 
 
-def test_model_checkpoint_keeps_whole_models(tmp_path):
+def test_model_checkpoint_keeps_whole_models(eager, tmp_path):
     path = str(tmp_path / "best.keras")
     keep = keras.callbacks.ModelCheckpoint(path, monitor="val_loss")
     model = _model()
@@ -97,7 +102,7 @@ def test_model_checkpoint_keeps_whole_models(tmp_path):
     assert keras.models.load_model(path).evaluate(_batches(), verbose=0)[0] > 0
 
 
-def test_backup_and_restore_goes_on_after_a_failure(tmp_path):
+def test_backup_and_restore_goes_on_after_a_failure(eager, tmp_path):
     class Fails(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
@@ -128,7 +133,7 @@ def test_evaluate_measures_without_training():
     assert other["loss"] == pytest.approx(first["loss"], rel=1e-5)
 
 
-def test_history_has_the_means_of_the_epoch_and_steps_have_their_own():
+def test_history_has_the_means_of_the_epoch_and_steps_have_their_own(eager):
     class Steps(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             losses.append(float(logs["loss"]))
@@ -168,7 +173,7 @@ def test_an_empty_batch_and_a_short_one_leave_no_nan(sizes):
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
-def test_fit_passes_over_a_batch_without_clips():
+def test_fit_passes_over_a_batch_without_clips(eager):
     none = tf.data.Dataset.from_tensors(_views(0))
     data = _batches(4).concatenate(none).concatenate(_batches(3))
     model = _model()
@@ -228,11 +233,9 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_replicas_with_fewer_clips_or_none_train_as_one_does():
-    root = os.path.dirname(os.path.dirname(__file__))
-    finished = subprocess.run(
-        [sys.executable, "-c", _REPLICAS], capture_output=True, text=True, cwd=root
-    )
+    finished = commands.run("-c", _REPLICAS)
     assert finished.stdout.endswith("done\n"), finished.stderr[-3000:]
 
 

@@ -41,3 +41,13 @@ def folder(tmp_path_factory):
     from tests import sounds
 
     return sounds.write_folder(tmp_path_factory.mktemp("data") / "sounds", 18)
+
+
+@pytest.fixture
+def eager():
+    """Runs functions operation by operation: for a few steps, tracing costs more."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
