@@ -47,14 +47,14 @@ def test_a_source_that_gives_no_more_ends_the_run_with_a_checkpoint(
     folder, tmp_path, monkeypatch, how
 ):
     path = str(tmp_path / "run")
-    read, never = corpora.Corpus.crops, threading.Event()
+    draw, never = corpora.Corpus._draw, threading.Event()
 
-    def crops(self, step, count=None):
+    def draw_or_wait(self, step):
         if step >= 12:  # beyond what is fetched ahead of step 4
             never.wait()
-        return read(self, step, count)
+        return draw(self, step)
 
-    monkeypatch.setattr(corpora.Corpus, "crops", crops)
+    monkeypatch.setattr(corpora.Corpus, "_draw", draw_or_wait)
     if how == "SIGTERM":
         expected = interruption.Interrupted
 
