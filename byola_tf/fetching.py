@@ -51,7 +51,10 @@ class Fetcher:
         self._answers = queue.SimpleQueue()
         # a thread that hangs in TensorFlow must not keep the process alive
         threading.Thread(
-            target=_fetch, args=(open_items, self._requests, self._answers), daemon=True
+            target=_fetch,
+            args=(open_items, self._requests, self._answers),
+            name="fetcher",
+            daemon=True,
         ).start()
 
     def __enter__(self):

@@ -1,6 +1,7 @@
 """Odd and damaged files as recorders, encoders and transports leave them."""
 
 import dataclasses
+import functools
 import struct
 
 import numpy as np
@@ -169,6 +170,7 @@ def others() -> dict[str, Odd]:
     return made
 
 
+@functools.cache
 def everything() -> dict[str, Odd]:
     """All of them, by name of the file."""
     return wavs() | mp3s() | others()

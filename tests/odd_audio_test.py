@@ -8,6 +8,7 @@ import pytest
 
 from byola_tf import audio, hear
 from byola_tf.corpus import folder as corpus_folder
+from byola_tf.corpus import soundfile_decoding
 from byola_tf.errors import UserError
 from byola_tf.sklearn import AudioEmbedding
 from hub_export.tables import corpus as tables
@@ -79,7 +80,7 @@ def test_training_reads_the_same(odd, lengths):
     paths = audio.find_files(str(odd))
     answers = {
         path: None if isinstance(parts, UserError) else sum(map(len, parts))
-        for path, parts in corpus_folder.decode_all(paths, RATE, 2)
+        for path, parts in soundfile_decoding.decode_all(paths, RATE, 2)
     }
     assert by_name(answers) == lengths
     assert corpus_folder.estimate_samples(paths, RATE) == pytest.approx(

@@ -344,7 +344,10 @@ def test_all_options_together_train_and_write_the_projector(folder, tmp_path):
 def test_online_probe_is_logged_shown_and_summarised(folder, tmp_path, caplog):
     path = str(tmp_path / "run")
     caplog.set_level("INFO", logger="train_lib")
+    other = os.path.join(folder, "other.webm")
+    open(other, "wb").close()
     summary = trainer.pretrain(probing_config(folder, 8, 2), path)
+    os.remove(other)
     accuracies = scalars(path, "probe/accuracy")
     assert list(accuracies) == [4, 8]
     assert summary.probe == pytest.approx(max(accuracies.values()))
@@ -355,7 +358,9 @@ def test_online_probe_is_logged_shown_and_summarised(folder, tmp_path, caplog):
         for n, a in zip((2, 4), accuracies.values(), strict=True)
     ]
     assert all(line in caplog.text for line in logged)
-    assert f"best probe {summary.probe:.1%}" in pretrain.describe(summary, path)
+    said = pretrain.describe(summary, path)
+    assert f"best probe {summary.probe:.1%}" in said
+    assert "2 files were left out by ending (1 .csv, 1 .webm). Convert" in said
 
 
 class ScriptedProbe:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -201,12 +202,34 @@ def test_a_service_without_anybody_is_refused(prepared, caplog, monkeypatch):
     assert "Waiting for the dispatcher at grpc://localhost:1 (nobody" in caplog.text
 
 
+@pytest.fixture
+def mortal():
+    """A dispatcher to kill and its address; who still waits is answered at the end.
+
+    A thread that waits inside TensorFlow says so on stderr every second, also while
+    later tests run.
+    """
+    before = set(threading.enumerate())
+    process, line = start("--role=dispatcher")
+    address = line.split()[-1]
+    yield process, address
+    process.kill()
+    process.wait()
+    service = tf.data.experimental.service
+    port = int(address.rpartition(":")[2])
+    successor = service.DispatchServer(service.DispatcherConfig(port=port))
+    for thread in set(threading.enumerate()) - before:
+        if thread.name == "fetcher":
+            thread.join(60)
+            assert not thread.is_alive()
+    del successor
+
+
 def test_a_dispatcher_and_workers_that_die_are_named_and_given_up(
-    prepared, caplog, monkeypatch
+    prepared, mortal, caplog, monkeypatch
 ):
     monkeypatch.setattr(fetching, "_SILENT_S", 1.0)
-    dispatcher, line = start("--role=dispatcher")
-    address = line.split()[-1]
+    dispatcher, address = mortal
     worker, _ = start("--role=worker", f"--dispatcher={address}")
     corpus = open_corpus(prepared, address, wait_seconds=3.0)
     with fetching.Fetcher(

@@ -39,11 +39,13 @@ def describe(summary, workdir: str) -> str:
         "probe": "Stopped early: the probe did not improve for "
         f"--config.train.probe_patience probes. Best: {summary.best_checkpoint}\n",
     }.get(summary.stopped_by, "")
+    left_out = summary.left_out and f"{summary.left_out}\n"
     return (
         f"Done: {summary.steps} steps ({summary.epochs:.1f} epochs, "
         f"{summary.samples} crops, {summary.hours:.2f} h), loss {summary.loss:.4f}, "
         f"{probe}{summary.samples_per_s:.1f} samples/s, {summary.input_wait:.0%} of "
-        f"the time waiting for input, {summary.skipped_files} files skipped.\n{reason}"
+        f"the time waiting for input, {summary.skipped_files} files skipped.\n"
+        f"{left_out}{reason}"
         f"Checkpoint: {summary.checkpoint}\n"
         f"Export: {commands.invocation('export')} --workdir={workdir} --output=MODEL"
     )

@@ -40,6 +40,7 @@ class Corpus:
         reader: `crops.CropReader`.
         part: (index, count): of every `count` recordings the `index`th; each
             part has the same number.
+        left_out: see `CorpusSource`.
 
     Attributes:
         wait_seconds: how long a batch may take; infinite for files, which may be
@@ -47,7 +48,11 @@ class Corpus:
     """
 
     def __init__(
-        self, config: Config, reader: crops.CropReader, part: tuple[int, int] = (0, 1)
+        self,
+        config: Config,
+        reader: crops.CropReader,
+        part: tuple[int, int] = (0, 1),
+        left_out: str = "",
     ):
         self._seed = config.seed
         self._batch_size = config.train.batch_size
@@ -56,6 +61,7 @@ class Corpus:
         self._reader = reader
         self._index, self._count = part
         self._name = config.data.tfds or config.data.pattern
+        self.left_out = left_out
         self.wait_seconds = math.inf
 
     @property
@@ -232,7 +238,7 @@ def open_corpus(
     reader = source.open(config, cache_dir, progress)
     _require_batch(config, len(reader.paths) // part[1], reader.skipped)
     if not config.data.service:
-        return Corpus(config, reader, part)
+        return Corpus(config, reader, part, source.left_out)
     logger.warning(
         "Batches come from the tf.data service at %s: which crop a recording gives "
         "follows from the seed, the order of batches does not, so that losses "
@@ -259,9 +265,11 @@ def _source(config: Config) -> CorpusSource:
         return tfds.find(config)
     if is_shards:
         return shards.find(config)
-    paths = audio.find_files(config.data.pattern)
-    chosen = exclusion.kept(paths, config.data.exclude)
-    return folder.Folder([paths[index] for index in chosen])
+    found = audio.find(config.data.pattern)
+    if found.has_other_sounds:  # training takes long: say it before
+        audio.log_once(found.left_out)
+    chosen = exclusion.kept(found.paths, config.data.exclude)
+    return folder.Folder([found.paths[index] for index in chosen], found.left_out)
 
 
 def _require_batch(config: Config, usable: int, skipped: dict) -> None:

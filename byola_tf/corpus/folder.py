@@ -22,10 +22,12 @@ class Folder:
 
     Args:
         paths: the files.
+        left_out: see `CorpusSource`.
     """
 
-    def __init__(self, paths: list[str]):
+    def __init__(self, paths: list[str], left_out: str = ""):
         self.paths = paths
+        self.left_out = left_out
 
     def open(self, config: Config, cache_dir: str, progress: Progress):
         """Checks and (where it fits) caches the files; a `CropReader`."""

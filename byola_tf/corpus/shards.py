@@ -40,6 +40,7 @@ class Shards:
         offset: int64 [records], first byte of the record's data in its file.
         size: int64 [records], bytes of the record's data.
         payload_size: int64 [records], its last bytes, the payload.
+        left_out: "": `prepare` says which files of other endings it left out.
     """
 
     files: list[str]
@@ -54,6 +55,7 @@ class Shards:
     offset: np.ndarray
     size: np.ndarray
     payload_size: np.ndarray
+    left_out: str = ""
 
     def open(self, config: Config, cache_dir: str, progress: Progress):
         """Checks that the files are there; a `ShardReader`."""

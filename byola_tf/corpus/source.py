@@ -15,9 +15,11 @@ class CorpusSource(Protocol):
 
     Attributes:
         paths: the recordings; their order decides a run's.
+        left_out: a sentence about files of other endings, or "".
     """
 
     paths: list[str]
+    left_out: str
 
     def open(self, config: Config, cache_dir: str, progress: Progress) -> CropReader:
         """Makes the recordings ready for reading.

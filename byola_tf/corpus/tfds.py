@@ -20,6 +20,7 @@ class AudioDataset:
 
     Attributes:
         paths: NAME:SPLIT#NUMBER for every example.
+        left_out: "": a data set has no other files.
 
     Args:
         name: data set, with configuration and version where wanted.
@@ -29,6 +30,8 @@ class AudioDataset:
     Raises:
         UserError: there is no such data set, split or audio.
     """
+
+    left_out = ""
 
     def __init__(self, name: str, split: str, exclude: str = ""):
         builder = _builder(name)

@@ -21,11 +21,13 @@ class Recordings:
         root: folder that the paths are relative to.
         paths: sorted.
         labels: path -> label, of any of the paths.
+        left_out: a sentence about files of other endings, or "".
     """
 
     root: str
     paths: list[str]
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
+    left_out: str = ""
 
     def locations(self) -> list[str]:
         """Where the files lie."""
@@ -36,20 +38,22 @@ def find(pattern: str, exclude: str = "") -> Recordings:
     """Lists the audio files of a folder or glob, in the order of training.
 
     Args:
-        pattern: see `audio.find_files`.
+        pattern: see `audio.find`.
         exclude: list of paths to leave out; see `exclusion.kept`.
 
     Raises:
         UserError: there is none.
     """
-    found = [files.canonical(path) for path in audio.find_files(pattern)]
+    listed = audio.find(pattern)
+    found = [files.canonical(path) for path in listed.paths]
     found = [found[index] for index in exclusion.kept(found, exclude)]
     if tf.io.gfile.isdir(pattern):
         root = files.canonical(pattern)
     else:
         root = os.path.dirname(os.path.commonprefix(found))
     root = root.rstrip("/") or "/"
-    return Recordings(root, [path[len(root) :].lstrip("/") for path in found])
+    paths = [path[len(root) :].lstrip("/") for path in found]
+    return Recordings(root, paths, left_out=listed.left_out)
 
 
 def folder_labels(recordings: Recordings) -> dict[str, str]:

@@ -67,7 +67,7 @@ def prepare(
     """Prepares the audio files of a folder or glob, with a progress bar.
 
     Args:
-        audio: see `audio.find_files`.
+        audio: see `audio.find`.
         output: folder for the shards.
         layout: `Layout`.
         num_shards: number of shards, 0 for one by size.
@@ -265,4 +265,5 @@ def _manifest(recordings, layout: Layout, shards, indexes) -> dict:
             for shard, index in zip(shards, indexes, strict=True)
         ],
         "skipped": dict(sorted(skipped.items())),
+        "left_out": recordings.left_out,
     }

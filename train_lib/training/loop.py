@@ -267,6 +267,7 @@ class Run:
             samples_per_s=done * self.config.train.batch_size / seconds,
             input_wait=self.input_seconds / seconds,
             skipped_files=len(self.corpus.skipped),
+            left_out=self.corpus.left_out,
             probe=self.probe.best,
             stopped_by=stopped_by,
             checkpoint=checkpoint.step_folder(self.work_directory, self.step),

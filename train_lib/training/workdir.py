@@ -148,6 +148,7 @@ class Summary:
         samples_per_s: crops per second in this run.
         input_wait: share of the loop's time spent waiting for input.
         skipped_files: number of unusable files.
+        left_out: a sentence about files of other endings, or "".
         probe: best accuracy of the online probe, if there was one.
         stopped_by: "steps", "seconds" or "probe".
         checkpoint: the newest checkpoint's folder.
@@ -163,6 +164,7 @@ class Summary:
     samples_per_s: float
     input_wait: float
     skipped_files: int
+    left_out: str
     probe: float | None
     stopped_by: str
     checkpoint: str
