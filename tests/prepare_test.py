@@ -15,7 +15,6 @@ import pytest
 from byola_tf.corpus import shard_format
 from byola_tf.errors import UserError
 from tests import sounds
-from train_lib import prepare as command_prepare
 from train_lib.preparation import recordings, sharding
 
 LAYOUT = sharding.make_layout(16000, 10.0, 1.0, "pcm")
@@ -73,11 +72,11 @@ def test_manifest_says_what_is_there(folder, tmp_path):
 
 def test_the_summary_counts_the_files_of_other_endings(folder, tmp_path):
     manifest = prepare(folder, tmp_path / "shards")
-    assert "left out" not in command_prepare.describe(manifest, "shards")
+    assert "left out" not in sharding.describe(manifest, "shards")
     for name in ("a.m4a", "b.webm", "README"):
         (tmp_path / "sounds" / name).touch()
     manifest = prepare(folder, tmp_path / "shards")
-    said = command_prepare.describe(manifest, "shards")
+    said = sharding.describe(manifest, "shards")
     assert "3 files were left out by ending (1 without an ending, 1 .m4a, 1 " in said
     assert "Convert those that hold sound to WAV or FLAC" in said
 

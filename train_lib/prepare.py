@@ -17,7 +17,7 @@ import os
 
 from absl import flags
 
-from train_lib.cli import command, commands
+from train_lib.cli import command
 
 AUDIO = flags.DEFINE_string("audio", None, "Folder or glob of audio files.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the shards.")
@@ -81,21 +81,7 @@ def main() -> None:
         max_hours=MAX_HOURS.value,
         decoder=DECODER.value,
     )
-    print(describe(manifest, output))
-
-
-def describe(manifest: dict, output: str) -> str:
-    """A manifest of `sharding.prepare` in words, with what to do next."""
-    size = sum(shard["bytes"] for shard in manifest["shards"])
-    left_out = manifest["left_out"] and f"{manifest['left_out']}\n"
-    return (
-        f"Done: {manifest['num_recordings']} recordings, {manifest['hours']:.2f} h, "
-        f"in {len(manifest['shards'])} shards of {size / 1e6:.1f} MB together; "
-        f"{len(manifest['skipped'])} files skipped.\n"
-        f"{left_out}"
-        f"Train: {commands.invocation('pretrain')} --config=byola_v2 --workdir=W "
-        f"--config.data.pattern={output}"
-    )
+    print(sharding.describe(manifest, output))
 
 
 def cli() -> None:

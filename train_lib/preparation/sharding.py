@@ -20,7 +20,7 @@ from byola_tf.config import DataConfig
 from byola_tf.corpus import folder, shard_format
 from byola_tf.corpus.shard_format import Index, Layout
 from byola_tf.errors import UserError
-from train_lib.cli import progress
+from train_lib.cli import commands, progress
 from train_lib.preparation import recordings
 from train_lib.preparation.recordings import Recordings
 from train_lib.preparation.shard_writer import TEMPORARY, ShardWriter
@@ -102,6 +102,20 @@ def prepare(
             "... %d more: see %s", len(skipped) - _LISTED_FILES, shard_format.MANIFEST
         )
     return manifest
+
+
+def describe(manifest: dict, output: str) -> str:
+    """A manifest of `prepare` in words, with what to do next."""
+    size = sum(shard["bytes"] for shard in manifest["shards"])
+    left_out = manifest["left_out"] and f"{manifest['left_out']}\n"
+    return (
+        f"Done: {manifest['num_recordings']} recordings, {manifest['hours']:.2f} h, "
+        f"in {len(manifest['shards'])} shards of {size / 1e6:.1f} MB together; "
+        f"{len(manifest['skipped'])} files skipped.\n"
+        f"{left_out}"
+        f"Train: {commands.invocation('pretrain')} --config=byola_v2 --workdir=W "
+        f"--config.data.pattern={output}"
+    )
 
 
 def default_num_shards(recordings: Recordings, layout: Layout) -> int:
