@@ -143,7 +143,7 @@ def test_a_file_that_changes_while_training_is_decoded_as_it_is(folder, tmp_path
 
 @needs_tensorflow_io
 @pytest.mark.parametrize("limit", [20.0, 0.0], ids=["cached", "uncached"])
-def test_losses_are_those_of_soundfile(folder, tmp_path, limit):
+def test_losses_are_those_of_soundfile(eager, folder, tmp_path, limit):
     losses = []
     for decoder in ("soundfile", "tensorflow_io"):
         config = smoke.get_config()

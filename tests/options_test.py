@@ -377,7 +377,7 @@ class ScriptedProbe:
 
 
 def test_patience_stops_the_run_and_the_best_probe_is_kept(
-    folder, tmp_path, monkeypatch
+    eager, folder, tmp_path, monkeypatch
 ):
     config = probing_config(folder, 40)
     config.train.probe_patience = 2

@@ -132,7 +132,9 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     assert losses(path) == uninterrupted[:12]
 
 
-def test_a_checkpoint_of_another_version_says_what_to_do(folder, tmp_path, monkeypatch):
+def test_a_checkpoint_of_another_version_says_what_to_do(
+    eager, folder, tmp_path, monkeypatch
+):
     path = str(tmp_path / "run")
     trainer.pretrain(make_config(folder, 2), path)
     trained = BYOL.online_variables.fget

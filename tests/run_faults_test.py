@@ -85,7 +85,7 @@ def test_a_source_that_gives_no_more_ends_the_run_with_a_checkpoint(
 
 
 def test_a_full_disk_of_the_log_does_not_end_the_run(
-    folder, tmp_path, monkeypatch, caplog
+    eager, folder, tmp_path, monkeypatch, caplog
 ):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -95,7 +95,7 @@ def test_a_full_disk_of_the_log_does_not_end_the_run(
     assert caplog.text.count("No space left on device") == 1
 
 
-def test_another_length_under_a_cosine_is_said(folder, tmp_path, caplog):
+def test_another_length_under_a_cosine_is_said(eager, folder, tmp_path, caplog):
     path = str(tmp_path / "run")
     for steps in (4, 4, 8):
         config = make_config(folder, steps)
