@@ -14,7 +14,7 @@ import pytest
 
 from byola_tf.corpus import shard_format
 from byola_tf.errors import UserError
-from tests import sounds
+from tests import commands, sounds
 from train_lib.preparation import recordings, sharding
 
 LAYOUT = sharding.make_layout(16000, 10.0, 1.0, "pcm")
@@ -315,11 +315,10 @@ def test_shards_follow_the_size_of_the_corpus(folder, monkeypatch):
 
 
 def test_command_prints_what_it_made_and_what_next(folder, tmp_path):
-    process = command(
-        f"--audio={folder}/**/*", f"--output={tmp_path / 's'}", "--payload=flac"
-    )
-    printed, errors = process.communicate()
-    assert process.returncode == 0, errors
+    flags = f"--audio={folder}/**/*", f"--output={tmp_path / 's'}", "--payload=flac"
+    done = commands.run("train_lib.prepare", *flags)
+    printed = done.stdout
+    assert done.returncode == 0, done.stderr
     assert "Done: 10 recordings, 0.00 h, in 8 shards" in printed
     assert f"--config.data.pattern={tmp_path / 's'}" in printed
     assert np.isin("manifest.json", os.listdir(tmp_path / "s"))
@@ -333,10 +332,9 @@ def test_command_prints_what_it_made_and_what_next(folder, tmp_path):
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, message):
-    process = command(*arguments)
-    _, errors = process.communicate()
-    assert process.returncode == 2
-    line = errors.strip().splitlines()[-1]  # TensorFlow may have its say before
+    done = commands.run("train_lib.prepare", *arguments)
+    assert done.returncode == 2
+    line = done.stderr.strip().splitlines()[-1]  # TensorFlow may have its say before
     assert line.startswith("error: ") and message in line
-    assert "Traceback" not in errors
+    assert "Traceback" not in done.stderr
     assert not os.path.exists("never")
