@@ -199,7 +199,8 @@ class OpsDoNotLoad:
 @pytest.mark.parametrize("module", [None, OpsDoNotLoad])
 def test_without_tensorflow_io_the_graph_decodes_with_libsndfile(module, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_io", module)
-    graph._tensorflow_io_decoders.cache_clear()
+    for remembered in (graph._native, graph._tensorflow_io_decoders):
+        remembered.cache_clear()
     try:
         content = encoded.encode(encoded.tones(2), "OGG")
         decoded = tf.function(audio.decode_op)(tf.constant(content), "x.ogg")
@@ -207,7 +208,8 @@ def test_without_tensorflow_io_the_graph_decodes_with_libsndfile(module, monkeyp
         assert graph._tensorflow_io_decoders() == {}
         assert_same([[part.numpy() for part in decoded]], expected, 0)
     finally:
-        graph._tensorflow_io_decoders.cache_clear()
+        for remembered in (graph._native, graph._tensorflow_io_decoders):
+            remembered.cache_clear()
 
 
 def test_shapes_are_known_in_the_graph():

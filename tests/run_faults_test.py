@@ -126,7 +126,8 @@ def test_variables_of_equal_path_are_all_saved():
 
 
 WAIT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
 from train_lib.training import partners
 with partners.waited_for(["localhost:1", "localhost:2"], 0, float(sys.argv[1])):
     print("waiting", flush=True)
