@@ -102,6 +102,7 @@ def test_model_checkpoint_keeps_whole_models(eager, tmp_path):
     assert keras.models.load_model(path).evaluate(_batches(), verbose=0)[0] > 0
 
 
+@pytest.mark.slow
 def test_backup_and_restore_goes_on_after_a_failure(eager, tmp_path):
     class Fails(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -192,6 +192,7 @@ def test_trial_says_what_happened(found_by_children, function, modules, status, 
     assert detail in outcome.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("needed", [True, False])
 def test_only_a_needed_part_makes_it_broken(monkeypatch, found_by_children, needed):
     monkeypatch.setattr(parts, "PARTS", (Trial("part", ends, needed),))

@@ -86,6 +86,7 @@ def test_the_published_framework_does_not_alarm(folder, tmp_path):
     assert trainer.pretrain(config, str(tmp_path / "run")).steps == 60
 
 
+@pytest.mark.slow
 def test_the_command_leaves_with_status_3(folder, tmp_path):
     run = commands.run(
         "train_lib.pretrain",

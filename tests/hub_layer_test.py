@@ -102,6 +102,7 @@ def test_inference_mode_trains_weights_and_keeps_statistics(exported, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.newest_smoke
 def test_saved_keras_model_needs_no_exported_model(own_copy, tmp_path):
     waveform, _ = tiny_model.two_classes()
@@ -269,6 +270,7 @@ def test_frames_feed_a_recurrent_network(exported, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_layer_becomes_a_model_again(exported, tmp_path):
     waveform, _ = tiny_model.two_classes()
     layer = byola_tf.HubLayer(exported, trainable=True)

@@ -69,6 +69,7 @@ def test_resumed_run_equals_the_uninterrupted_one(folder, finished, tmp_path):
     assert losses(path) == losses(finished[0])
 
 
+@pytest.mark.slow
 def test_a_run_in_parts_follows_the_schedules_of_the_whole(folder, tmp_path):
     config = make_config(folder, 6)
     config.train.schedule = config.byol.ema_schedule = "cosine"

@@ -1,5 +1,7 @@
 """BYOL under MirroredStrategy with two logical CPU devices, by `fit`."""
 
+import pytest
+
 from tests import commands
 
 PROGRAM = """
@@ -42,6 +44,7 @@ print("EQUAL")
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_and_stay_equal():
     # the number of logical devices is fixed once TensorFlow has started
     run = commands.run("-c", PROGRAM)

@@ -171,6 +171,7 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path):
     assert checkpoints.best() == {"step": 2, "score": 0.9}
 
 
+@pytest.mark.slow
 def test_a_time_budget_stops_the_run_which_can_go_on(folder, uninterrupted, tmp_path):
     path = str(tmp_path / "run")
     config = make_config(folder)
@@ -200,6 +201,7 @@ def test_replicas_draw_different_dropout_masks(tmp_path):
     assert list(dropped["losses"]) == list(again["losses"])
 
 
+@pytest.mark.slow
 def test_work_directory_moves_between_numbers_of_devices(folder, tmp_path):
     path = str(tmp_path / "run")
     trainer.pretrain(make_config(folder, 3), path)

@@ -31,6 +31,7 @@ def test_a_second_run_on_a_work_directory_is_told_who_has_it(folder, tmp_path):
             trainer.pretrain(make_config(folder, 2), path)
 
 
+@pytest.mark.slow
 def test_a_work_directory_may_have_the_characters_of_a_pattern(folder, tmp_path):
     path = str(tmp_path / "[v2] {first}*?")
     trainer.pretrain(make_config(folder, 2), path)
@@ -95,6 +96,7 @@ def test_a_full_disk_of_the_log_does_not_end_the_run(
     assert caplog.text.count("No space left on device") == 1
 
 
+@pytest.mark.slow
 def test_another_length_under_a_cosine_is_said(eager, folder, tmp_path, caplog):
     path = str(tmp_path / "run")
     for steps in (4, 4, 8):

@@ -141,6 +141,7 @@ def test_every_recording_comes_once_an_epoch_at_its_seed_s_place(prepared, addre
         assert all(epoch >= 20 for epoch in epochs_of(resumed[path], path, number))
 
 
+@pytest.mark.slow
 def test_training_reads_through_the_service(prepared, address, tmp_path):
     config = smoke.get_config()
     config.data.pattern, config.data.service = prepared, address
@@ -225,6 +226,7 @@ def mortal():
     del successor
 
 
+@pytest.mark.slow
 def test_a_dispatcher_and_workers_that_die_are_named_and_given_up(
     prepared, mortal, caplog, monkeypatch
 ):

@@ -73,6 +73,7 @@ def test_crops_and_statistics_are_those_of_the_folder(folder, prepared, tmp_path
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_prepared_corpus_trains_to_the_losses_of_its_folder(eager, folder, tmp_path):
     prepare(folder, str(tmp_path / "shards"))
     losses = []
