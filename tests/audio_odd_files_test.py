@@ -220,9 +220,9 @@ def test_a_day_of_sound_is_refused_before_it_fills_the_memory(long_wav, monkeypa
 
 
 _LIMITED = """
-import itertools, resource, sys
-from byola_tf import audio
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+import itertools, sys
+from byola_tf import audio, hardware
+before = hardware.peak_memory()
 for path in sys.argv[1:]:
     try:
         audio.load(path, 16_000)
@@ -232,7 +232,7 @@ for path in sys.argv[1:]:
     with audio.open_blocks(path) as reader:
         blocks = itertools.islice(reader.resampled(16_000), 100)
         assert sum(len(block) for block in blocks) > 16_000_000
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(int(hardware.peak_memory() - before))
 """
 
 

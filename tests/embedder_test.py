@@ -197,17 +197,15 @@ def test_the_model_never_sees_more_than_fits(embedder, monkeypatch):
 
 
 _MEMORY = """
-import resource
 import numpy as np
+from byola_tf import hardware
 from tests.embedder_test import make_embedder
 opened = make_embedder()
-def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 long = np.random.default_rng(0).integers(-3000, 3000, 60 * 60 * 16000, np.int16)
 opened(long[: 300 * 16000])  # so long until the allocator has its fill
-before = peak_mb()
+before = hardware.peak_memory()
 opened(long)
-print(peak_mb() - before)
+print(hardware.peak_memory() - before)
 """
 
 
