@@ -29,5 +29,13 @@ def in_order(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    finally:
+    except GeneratorExit:
+        # The garbage collector may close an abandoned iterator in any thread and in
+        # the middle of `threading`, with a lock held that the end of a thread needs:
+        # whoever waits for the threads there waits for ever.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
         pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()

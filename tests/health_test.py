@@ -70,6 +70,7 @@ def collapsing(folder):
     return config
 
 
+@pytest.mark.slow
 def test_a_provoked_collapse_is_diagnosed(folder, tmp_path):
     with pytest.raises(health.Unhealthy) as stopped:
         trainer.pretrain(collapsing(folder), str(tmp_path / "run"))

@@ -246,6 +246,7 @@ def test_clips_of_unequal_length_get_what_they_get_alone(exported, tmp_path):
     np.testing.assert_array_equal(again.predict((waveform, lengths), verbose=0), found)
 
 
+@pytest.mark.slow
 def test_frames_feed_a_recurrent_network(exported, tmp_path):
     waveform, labels = tiny_model.two_classes(4)
     layer = byola_tf.HubLayer(

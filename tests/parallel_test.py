@@ -49,3 +49,23 @@ def test_the_first_fault_ends_the_rest():
     with pytest.raises(KeyError):
         list(parallel.in_order(work, range(1000), 1))
     assert len(done) < 20
+
+
+def test_an_abandoned_iterator_waits_for_no_thread():
+    begun, end = threading.Event(), threading.Event()
+
+    def hold(item):
+        if item:
+            begun.set()
+            end.wait(30)
+        return item
+
+    items = parallel.in_order(hold, range(3), 2)
+    assert next(items) == 0
+    begun.wait(30)
+    closing = threading.Thread(target=items.close)
+    closing.start()
+    closing.join(10)
+    is_closed = not closing.is_alive()
+    end.set()
+    assert is_closed

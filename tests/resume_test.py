@@ -117,6 +117,7 @@ def test_a_stop_signal_leaves_a_checkpoint_and_a_message(
     assert losses(path) == uninterrupted
 
 
+@pytest.mark.slow
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     folder, uninterrupted, tmp_path, caplog
 ):

@@ -126,6 +126,7 @@ def epochs_of(starts, path, number):
     return [epoch_of[start] for start in starts]
 
 
+@pytest.mark.slow
 def test_every_recording_comes_once_an_epoch_at_its_seed_s_place(prepared, address):
     corpus = open_corpus(prepared, address)
     assert corpus.steps_per_epoch == 2

@@ -366,6 +366,7 @@ def test_files_of_another_model_fail_the_proof(bundle, reference):
     assert not proof.compare(path, other, clips).holds(0.9999)
 
 
+@pytest.mark.slow
 def test_below_the_threshold_the_old_folder_stays(bundle, model, tmp_path, monkeypatch):
     def converted(folder, *_):
         shutil.copy(os.path.join(bundle[0], "dynamic.tflite"), folder)
