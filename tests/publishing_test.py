@@ -235,6 +235,13 @@ def test_a_whole_model_passes_and_a_cut_one_does_not(published, tmp_path):
         archive.check_contents(str(tmp_path / "cut.tar.gz"))
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, "{", '{"task": "x"}', "[]"])
+def test_a_result_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "probe.json").write_text(content)
+    with pytest.raises(UserError, match="`--probe` must name results.*probe.json"):
+        model_card.read_evaluation(str(tmp_path / "probe.json"))
+
+
 def test_damaged_archive_is_not_loaded(published, hub, tmp_path):
     archive.register()
     content = bytearray((published / "model.tar.gz").read_bytes())

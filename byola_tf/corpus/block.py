@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from byola_tf import files, ownership
+from byola_tf import files, foreign, ownership
 from byola_tf.corpus import crops, local_file
 from byola_tf.errors import UserError
 
@@ -36,12 +36,13 @@ class BlockReader(crops.CropReader):
 
     Raises:
         OSError: it is not whole.
-        ValueError, KeyError, TypeError: its index is damaged.
+        ValueError, KeyError, TypeError: its index is damaged (`UserError` is one).
     """
 
     def __init__(self, folder: str, unit: int):
-        with open(os.path.join(folder, _INDEX), encoding="utf-8") as file:
-            index = json.load(file)
+        path = os.path.join(folder, _INDEX)
+        with open(path, "rb") as file:
+            index = foreign.parse_json(file.read(), path, "The index of a cache")
         super().__init__(index["paths"], is_cached=True)
         self.skipped.update(index["skipped"])
         self.num_samples = int(index["num_samples"])

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 
-from byola_tf import files
+from byola_tf import files, foreign
 from byola_tf.errors import UserError
 from hub_export.publishing import archive, model_card
 
@@ -52,8 +52,7 @@ def write(model: str, output: str, name: str, owner: str = "") -> None:
     """
     check_output(output)
     slug = make_slug(name)
-    with open(os.path.join(model, "metadata.json")) as file:
-        facts = json.load(file)
+    facts = foreign.read_json(os.path.join(model, "metadata.json"), "Metadata")
     with open(os.path.join(model, "README.md")) as file:
         card = file.read()
     variation = f"{facts['method']}-{facts['embedding_size']}"

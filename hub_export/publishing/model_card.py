@@ -2,7 +2,7 @@
 
 import json
 
-from byola_tf import metadata
+from byola_tf import foreign, metadata
 from byola_tf.errors import UserError
 from train_lib.pages import text
 
@@ -50,8 +50,7 @@ def read_evaluation(path: str) -> dict:
         UserError: it is absent or something else.
     """
     try:
-        with open(path) as file:
-            result = json.load(file)
+        result = foreign.read_json(path, "A result")
         return {
             "task": str(result["task"]),
             "metric": str(result["metric"]),

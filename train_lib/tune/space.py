@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Mapping
 
+from byola_tf import foreign
 from byola_tf.config import Config
 from byola_tf.errors import UserError
 from train_lib.cli.config_flag import flatten
@@ -39,9 +40,8 @@ def read(path: str) -> dict:
     if path == "augmentation":
         return AUGMENTATION
     try:
-        with open(path) as file:
-            space = json.load(file)
-    except (OSError, ValueError) as error:
+        space = foreign.read_json(path, "A space")
+    except UserError as error:
         raise UserError(
             "`--space` must be 'augmentation' or a JSON file of fields and ranges. "
             f"Received: {path!r} ({error}). See --help for an example."
