@@ -1,9 +1,8 @@
 """TFLite models with one waveform input, by LiteRT."""
 
-import json
-
 import numpy as np
 
+from byola_tf import foreign
 from byola_tf.embedding import litert
 from byola_tf.errors import UserError
 from train_lib.probe.models.audio_model import (
@@ -72,7 +71,10 @@ class TFLiteModel(AudioModel):
 
 
 def _own_rate(path: str) -> int | None:
-    """The rate in the metadata `byola_tf` of byola tflite, Hz."""
+    """The rate in the metadata `byola_tf` of byola tflite, Hz.
+
+    LiteRT has opened the file before, and so verified its tables.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     with open(path, "rb") as file:
@@ -81,7 +83,11 @@ def _own_rate(path: str) -> int | None:
         entry = model.Metadata(index)
         if entry.Name() == b"byola_tf":
             facts = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
-            return json.loads(facts)["sample_rate"]
+            what = "The metadata of a .tflite model"
+            found = foreign.parse_json(facts, path, what)
+            return foreign.fields(found, {"sample_rate": int}, path, what)[
+                "sample_rate"
+            ]
     return None
 
 
